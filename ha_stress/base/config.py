@@ -1,0 +1,155 @@
+"""Settings of a cluster, a node and a sentinel: frozen, unknown keys refused, relations between fields checked.
+
+All problems are reported at once, each with its path. Durations are seconds and say so in their name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ha_stress.base.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Timing(_Frozen):
+    """Everything that is waited for. The defaults suit one data centre; each has its reason."""
+
+    ping_period_s: float = Field(0.5, gt=0, le=60)
+    #: Silence for this long is "subjectively down". Crash evidence does not wait for it.
+    down_after_s: float = Field(3.0, gt=0, le=600)
+    #: A refused dial proves that nothing listens; three over this span rule out a listener that is being replaced.
+    crash_dials: int = Field(3, ge=1, le=20)
+    crash_confirm_s: float = Field(0.05, ge=0, le=10)
+    #: A view of a peer counts towards the quorum only while it is this fresh.
+    view_fresh_s: float = Field(2.0, gt=0, le=600)
+    #: Sentinels that notice at the same instant must not campaign at the same instant.
+    desync_s: float = Field(0.04, ge=0, le=10)
+    vote_timeout_s: float = Field(0.3, gt=0, le=60)
+    retry_min_s: float = Field(0.15, gt=0, le=60)
+    retry_max_s: float = Field(3.0, gt=0, le=600)
+    #: The winner must be seen acting within this time, or the next candidate is tried.
+    accept_timeout_s: float = Field(1.0, gt=0, le=600)
+    announce_period_s: float = Field(0.1, gt=0, le=60)
+    lease_ttl_s: float = Field(3.0, gt=0, le=600)
+    lease_renew_s: float = Field(0.5, gt=0, le=600)
+    #: A master stops acting this long before its lease can have run out, so that clock rates may differ a little.
+    lease_margin_s: float = Field(0.5, ge=0, le=600)
+    info_period_s: float = Field(1.0, gt=0, le=60)
+    info_expiry_s: float = Field(4.0, gt=0, le=600)
+    #: Records are read again this often even if no message said so (pub/sub may lose any message).
+    reread_s: float = Field(2.0, gt=0, le=600)
+    #: A sentinel whose own loop was stalled for this long distrusts itself for `tilt_s`.
+    tilt_stall_s: float = Field(1.0, gt=0, le=600)
+    tilt_s: float = Field(3.0, gt=0, le=600)
+    #: The master reads the operator's intent this often, and at once when the API says that it changed.
+    listen_period_s: float = Field(0.5, gt=0, le=60)
+    #: A new revision begins this far in the future, so that every holder has it before it counts.
+    revision_lead_s: float = Field(0.25, ge=0, le=60)
+    resend_s: float = Field(0.5, gt=0, le=60)
+    #: How long a graceful stop may take before the process just goes.
+    stop_timeout_s: float = Field(10.0, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _relations(self) -> Self:
+        rules = (
+            (self.ping_period_s < self.down_after_s, "ping_period_s must be below down_after_s"),
+            (self.lease_renew_s * 2 < self.lease_ttl_s, "lease_renew_s must be below half of lease_ttl_s"),
+            (
+                self.lease_margin_s < self.lease_ttl_s - self.lease_renew_s,
+                "lease_margin_s must be below lease_ttl_s - lease_renew_s",
+            ),
+            (self.info_period_s * 2 < self.info_expiry_s, "info_period_s must be below half of info_expiry_s"),
+            (self.retry_min_s <= self.retry_max_s, "retry_min_s must not be above retry_max_s"),
+            (self.view_fresh_s > self.ping_period_s, "view_fresh_s must be above ping_period_s"),
+        )
+        broken = [sentence for holds, sentence in rules if not holds]
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+
+class ClusterConfig(_Frozen):
+    """What all processes of a cluster share."""
+
+    cluster: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://")
+    secret: str = Field("", max_length=1024)
+    timing: Timing = Timing()
+
+
+class NodeConfig(ClusterConfig):
+    """One node. `priority`: lower wins an election, 0 never does. `sentinels` is how many are configured in the cluster."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    database_url: str
+    driver: str = "stress"
+    priority: int = Field(100, ge=0, le=1_000_000)
+    host: str = "127.0.0.1"
+    #: What other hosts can reach; `host` where it is not given.
+    advertise_host: str = ""
+    api_port: int = Field(0, ge=0, le=65535)
+    mesh_port: int = Field(0, ge=0, le=65535)
+    engines: int = Field(1, ge=1, le=256)
+    sentinels: int = Field(3, ge=0, le=101)
+
+
+class SentinelConfig(ClusterConfig):
+    """One sentinel. `members` are the ids of all sentinels, this one included; `addresses` are optional hints "host:port"."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    members: tuple[str, ...] = Field(min_length=1, max_length=101)
+    addresses: Mapping[str, str] = {}
+    #: Declares down; 0 means a majority. Authorising a failover always takes a majority of `members`.
+    quorum: int = Field(0, ge=0, le=101)
+    host: str = "127.0.0.1"
+    advertise_host: str = ""
+    mesh_port: int = Field(0, ge=0, le=65535)
+    data_dir: str
+    cpu_ceiling_percent: float = Field(101.0, gt=0)
+    memory_ceiling_percent: float = Field(98.0, gt=0)
+
+    @model_validator(mode="after")
+    def _relations(self) -> Self:
+        problems = []
+        if len(set(self.members)) != len(self.members):
+            problems.append("members names a sentinel twice")
+        if self.id not in self.members:
+            problems.append(f"members does not name this sentinel ({self.id})")
+        if self.quorum > len(self.members):
+            problems.append(f"quorum {self.quorum} is above the number of members ({len(self.members)})")
+        unknown = sorted(set(self.addresses) - set(self.members))
+        if unknown:
+            problems.append(f"addresses names {', '.join(unknown)}, which members does not")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def majority(self) -> int:
+        """How many votes authorise a failover: more than half of the configured sentinels, dead ones included."""
+        return len(self.members) // 2 + 1
+
+    @property
+    def effective_quorum(self) -> int:
+        return self.quorum or self.majority
+
+
+def load(model: type[M], values: Mapping[str, Any]) -> M:
+    """Build a config; ConfigError lists every problem with its path in one sentence."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_url=False):
+            where = ".".join(str(part) for part in item["loc"])
+            message = item["msg"].removeprefix("Value error, ")
+            problems.append(f"{where}: {message}" if where else message)
+        raise ConfigError("configuration refused: " + "; ".join(problems)) from None

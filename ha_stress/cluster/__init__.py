@@ -1,0 +1,1 @@
+"""Layer 1: the vocabulary of the cluster: members, mastership, events. Pure."""

@@ -1,0 +1,64 @@
+"""What a node and a sentinel say about themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    STARTING = "starting"
+    WORKER = "worker"
+    MASTER = "master"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    """A node's description of itself: published on the info channel, kept in an expiring key, sent with every pong.
+
+    `cpu_percent` and `memory_percent` are None until a first sample exists (a newcomer is not "0 % cpu"). They describe the host.
+    `lease_left_s` is how long this node may still act as master (0 for workers). `applied` is the
+    (epoch, revision) of the assignment that it carries out.
+    """
+
+    id: str
+    incarnation: str
+    sequence: int
+    priority: int
+    mesh_host: str
+    mesh_port: int
+    api_url: str
+    role: Role
+    epoch: int
+    acting: bool = False
+    lease_left_s: float = 0.0
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    memory_total_bytes: int = 0
+    draining: bool = False
+    leaving: bool = False
+    healthy: bool = True
+    applied: tuple[int, int] = (0, 0)
+    loop_lag_s: float = 0.0
+    frames_waiting: int = 0
+    frames_lost: int = 0
+    pid: int = 0
+    version: str = ""
+    sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentinelInfo:
+    """A sentinel's description of itself, kept in an expiring key so that peers and operators find it."""
+
+    id: str
+    incarnation: str
+    mesh_host: str
+    mesh_port: int
+    epoch: int
+    tilt: bool = False
+    leading: bool = False
+    pid: int = 0
+    version: str = ""
+    sent_at: float = 0.0

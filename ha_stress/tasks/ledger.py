@@ -1,0 +1,164 @@
+"""The books: counters that add up, and the frame in which a worker reports them.
+
+    intended  = started + dropped + uncovered      always, for every task
+    started   = completed + failed + (still under way)
+
+*Intended* arrivals are those that the schedule asked for; *started* ones were sent; *dropped* ones found the
+in-flight limit reached; *uncovered* ones belonged to a process that died before it accounted for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ha_stress.tasks.schedule import Holder, Plan, planned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """What one holder accounted for. `late` is the part of `started` that was sent over 10 ms after its schedule."""
+
+    intended: int = 0
+    started: int = 0
+    completed: int = 0
+    dropped: int = 0
+    late: int = 0
+    bytes_in: int = 0
+    failed: Mapping[str, int] = field(default_factory=dict)  # error kind -> count
+    statuses: Mapping[str, int] = field(default_factory=dict)  # "200" -> count
+
+    @property
+    def failed_total(self) -> int:
+        return sum(self.failed.values())
+
+    @property
+    def under_way(self) -> int:
+        return self.started - self.completed - self.failed_total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One report of one engine about one revision of one task, about once a second.
+
+    Identity is (node, incarnation, sequence): committed once, however often it is sent. The histograms are
+    HdrHistogram V2 blobs (base64) in microseconds, or empty. `second` is the Unix second at which the frame was cut.
+    """
+
+    node: str
+    incarnation: str
+    sequence: int
+    epoch: int
+    task: str
+    revision: int
+    engine: int
+    second: int
+    counters: Counters
+    response_us: bytes = b""
+    service_us: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The committed sum of one holder's frames for one revision."""
+
+    holder: Holder
+    revision: int
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """The totals of a task. `planned` is None while its schedule has no end."""
+
+    planned: int | None
+    intended: int
+    started: int
+    completed: int
+    failed: int
+    dropped: int
+    uncovered: int
+    late: int
+    bytes_in: int
+    failures: Mapping[str, int]
+    statuses: Mapping[str, int]
+
+    @property
+    def balanced(self) -> bool:
+        return self.intended == self.started + self.dropped + self.uncovered
+
+
+def add_maps(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in maps:
+        for key, count in one.items():
+            total[key] = total.get(key, 0) + count
+    return total
+
+
+def add(counters: Iterable[Counters]) -> Counters:
+    """The sum."""
+    every = list(counters)
+    return Counters(
+        intended=sum(c.intended for c in every),
+        started=sum(c.started for c in every),
+        completed=sum(c.completed for c in every),
+        dropped=sum(c.dropped for c in every),
+        late=sum(c.late for c in every),
+        bytes_in=sum(c.bytes_in for c in every),
+        failed=add_maps(c.failed for c in every),
+        statuses=add_maps(c.statuses for c in every),
+    )
+
+
+def missing(plan: Plan, rows: Iterable[Row]) -> dict[tuple[int, Holder], int]:
+    """Planned arrivals of closed revisions that nobody has accounted for yet, by (revision, holder).
+
+    Zero entries are left out. For a holder that is alive this is work still to come, for a lost one it is uncovered.
+    """
+    accounted = {(row.revision, row.holder): row.counters.intended for row in rows}
+    gaps: dict[tuple[int, Holder], int] = {}
+    for revision in plan.revisions:
+        for holder in revision.holders:
+            want = planned(revision, holder)
+            gap = (want or 0) - accounted.get((revision.number, holder), 0)
+            if gap > 0:
+                gaps[revision.number, holder] = gap
+    return gaps
+
+
+def books(plan: Plan | None, rows: Iterable[Row]) -> Books:
+    """The totals, recomputed from the records each time: a late frame corrects them by itself."""
+    rows = list(rows)
+    total = add(row.counters for row in rows)
+    uncovered = 0
+    whole: int | None = None
+    if plan is not None:
+        gaps = missing(plan, rows)
+        uncovered = sum(gap for (_, holder), gap in gaps.items() if holder in plan.lost)
+        if all(revision.limit is not None for revision in plan.revisions):
+            whole = sum(revision.limit or 0 for revision in plan.revisions)
+    return Books(
+        planned=whole,
+        intended=total.intended + uncovered,
+        started=total.started,
+        completed=total.completed,
+        failed=total.failed_total,
+        dropped=total.dropped,
+        uncovered=uncovered,
+        late=total.late,
+        bytes_in=total.bytes_in,
+        failures=total.failed,
+        statuses=total.statuses,
+    )
+
+
+def settled(plan: Plan, rows: Iterable[Row]) -> bool:
+    """Whether a task whose schedule is closed has nothing outstanding: every arrival of every holder that still
+    lives is accounted for, and none of its requests is under way."""
+    rows = list(rows)
+    if any(revision.limit is None for revision in plan.revisions):
+        return False
+    if any(holder not in plan.lost for (_, holder) in missing(plan, rows)):
+        return False
+    return all(row.counters.under_way <= 0 for row in rows if row.holder not in plan.lost)

@@ -1,0 +1,149 @@
+"""The schedule as data: which arrival happens when, and who owns it.
+
+A task's arrivals have *positions* p = 0, 1, 2, ... inside a *revision*. A revision says when it begins, at what rate,
+and which holder owns which slot; position p is due at `at_s + p / rate` and belongs to the holder of slot
+`p mod len(table)`. Everybody computes the same from it, nobody has to talk while it runs, and each arrival has exactly
+one owner by construction:
+
+    revision 1: at 0.0 s, 500/s, table a b a b ...          revision 2: at 8.2 s, 500/s, table a a a a ... (b died)
+    p    0   1   2   3   4  ...                limit 4100 | 0   1   2   3 ...
+    own  a   b   a   b   a                                | a   a   a   a
+
+A holder's own arrivals are numbered by *ordinals*; with s the sorted slots of the holder, ordinal o is position
+(o div len(s)) * len(table) + s[o mod len(s)]. A node with E engines gives engine e the ordinals o = e mod E. A revision is
+*closed* by a limit: positions at or above it do not exist.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from ha_stress.tasks.spec import HttpRequest
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Holder:
+    """Who owns arrivals: one process of one node. A restarted node is another holder."""
+
+    node: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One stretch of a task's schedule. `table[slot]` is an index into `holders`; `at_s` counts from the task's start."""
+
+    number: int
+    at_s: float
+    rate: float
+    holders: tuple[Holder, ...]
+    table: tuple[int, ...]
+    limit: int | None = None
+    why: str = ""
+
+    def slots_of(self, holder: Holder) -> tuple[int, ...]:
+        """The sorted slots that `holder` owns; empty if it owns none."""
+        if holder not in self.holders:
+            return ()
+        index = self.holders.index(holder)
+        return tuple(slot for slot, owner in enumerate(self.table) if owner == index)
+
+    def rate_of(self, holder: Holder) -> float:
+        """This holder's share of the rate, in arrivals per second."""
+        return self.rate * len(self.slots_of(holder)) / len(self.table) if self.table else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All revisions of a task, oldest first. `started_at` is Unix time; `duration_s` None has no end yet.
+
+    `lost` are holders whose process is gone: what they owned and never accounted for is *uncovered*.
+    """
+
+    started_at: float
+    duration_s: float | None
+    revisions: tuple[Revision, ...]
+    lost: tuple[Holder, ...] = ()
+
+    @property
+    def newest(self) -> Revision:
+        return self.revisions[-1]
+
+    def holders(self) -> frozenset[Holder]:
+        """Everybody who ever owned an arrival of this task."""
+        return frozenset(h for r in self.revisions for h in r.holders)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One holder's part of one revision, as it is sent to the holder."""
+
+    revision: int
+    at_s: float
+    rate: float
+    modulus: int
+    slots: tuple[int, ...]
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskShare:
+    """All that a node has to know to run its share of a task: it never has to ask again."""
+
+    task: str
+    request: HttpRequest
+    in_flight_max: int
+    started_at: float
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeAssignment:
+    """A node's full desired state: it runs exactly these shares and nothing else.
+
+    Ordered by (epoch, revision); a node refuses whatever is not higher than what it has. It is addressed to an
+    incarnation: a restarted process does not inherit what its predecessor owned.
+    """
+
+    epoch: int
+    revision: int
+    node: str
+    incarnation: str
+    shares: tuple[TaskShare, ...] = ()
+
+
+def positions_before(seconds: float, rate: float) -> int:
+    """How many positions p >= 0 have p / rate < `seconds`.
+
+    500/s for 20 s are exactly 10,000: products that differ from an integer only by rounding count as that integer.
+    """
+    if seconds <= 0 or rate <= 0:
+        return 0
+    product = seconds * rate
+    nearest = round(product)
+    if abs(product - nearest) <= 1e-9 * max(1.0, product):
+        return nearest
+    return math.ceil(product)
+
+
+def owned_below(slots: tuple[int, ...], modulus: int, limit: int) -> int:
+    """How many positions below `limit` fall on `slots` (sorted)."""
+    if not slots or limit <= 0:
+        return 0
+    cycles, rest = divmod(limit, modulus)
+    return cycles * len(slots) + bisect_left(slots, rest)
+
+
+def position_of(slots: tuple[int, ...], modulus: int, ordinal: int) -> int:
+    """The position of a holder's arrival number `ordinal`."""
+    cycle, index = divmod(ordinal, len(slots))
+    return cycle * modulus + slots[index]
+
+
+def planned(revision: Revision, holder: Holder) -> int | None:
+    """How many arrivals of a closed revision belong to `holder`; None while the revision is open."""
+    if revision.limit is None:
+        return None
+    return owned_below(revision.slots_of(holder), len(revision.table), revision.limit)

@@ -1,0 +1,1 @@
+"""Layer 1: what travels between processes, and its encoding. Pure."""
