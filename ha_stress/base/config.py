@@ -66,7 +66,10 @@ class Timing(_Frozen):
                 self.lease_margin_s < self.lease_ttl_s - self.lease_renew_s,
                 "lease_margin_s must be below lease_ttl_s - lease_renew_s",
             ),
-            (self.info_period_s * 2 < self.info_expiry_s, "info_period_s must be below half of info_expiry_s"),
+            (
+                self.info_period_s * 2 < self.info_expiry_s,
+                "info_period_s must be below half of info_expiry_s",
+            ),
             (self.retry_min_s <= self.retry_max_s, "retry_min_s must not be above retry_max_s"),
             (self.view_fresh_s > self.ping_period_s, "view_fresh_s must be above ping_period_s"),
         )
@@ -86,7 +89,7 @@ class ClusterConfig(_Frozen):
 
 
 class NodeConfig(ClusterConfig):
-    """One node. `priority`: lower wins an election, 0 never does. `sentinels` is how many are configured in the cluster."""
+    """One node. `priority`: lower wins an election, 0 never does. `sentinels` is how many the cluster has."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     database_url: str
@@ -102,7 +105,7 @@ class NodeConfig(ClusterConfig):
 
 
 class SentinelConfig(ClusterConfig):
-    """One sentinel. `members` are the ids of all sentinels, this one included; `addresses` are optional hints "host:port"."""
+    """One sentinel. `members` are the ids of all sentinels, this one included; `addresses` are hints, "host:port"."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     members: tuple[str, ...] = Field(min_length=1, max_length=101)

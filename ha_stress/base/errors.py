@@ -52,7 +52,15 @@ class StoreUnavailable(Unavailable):
 
 
 class MeshUnavailable(Unavailable):
-    """A websocket peer does not answer."""
+    """A websocket peer does not answer.
+
+    Attributes:
+        refused: a live host refused the connection, which proves that nothing listens there.
+    """
+
+    def __init__(self, message: str = "", *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class Fenced(HaStressError):

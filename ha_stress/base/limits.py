@@ -6,6 +6,8 @@ from typing import Final
 
 #: A mesh message is a few hundred bytes; a status with 1,000 nodes in it would be about 200 KiB.
 MESH_MESSAGE_BYTES_MAX: Final = 1 << 20
+#: Accepted mesh connections of one process: every sentinel and a dial or two of each; more is a mistake or an attack.
+MESH_CONNECTIONS_MAX: Final = 1_024
 #: A peer that does not read for this many messages is broken; newer messages supersede older ones.
 MESH_SEND_QUEUE_MAX: Final = 64
 #: Pub/sub messages are hints; when a consumer is this far behind, dropping and re-reading the record is cheaper.
@@ -32,3 +34,27 @@ RATE_MAX: Final = 10_000_000.0
 DURATION_S_MAX: Final = 366 * 86_400.0
 #: Requests that may be under way at once in one engine before arrivals are dropped (and counted as dropped).
 IN_FLIGHT_MAX_DEFAULT: Final = 1_024
+#: One API request: a base64 body of the largest allowed request body, and room for the rest.
+API_BODY_BYTES_MAX: Final = REQUEST_BODY_BYTES_MAX * 4 // 3 + (256 << 10)
+#: Listeners of the event stream at one node; each holds a connection and a subscription.
+EVENT_STREAMS_MAX: Final = 64
+#: A finished part of a schedule stays in the assignment this long: a holder that hears of its limit late must still hear it.
+PART_KEPT_S: Final = 5.0
+#: Threads that one process uses for the database: an API reader must not wait for a commit; more would only queue there.
+STORE_THREADS_MAX: Final = 4
+#: Seconds of a timeline in one answer: a day; a longer one is read in pages.
+TIMELINE_SECONDS_MAX: Final = 86_400
+#: Processes that are gone and that a master remembers, so that an old record does not bring them back.
+MEMBERS_REMEMBERED_MAX: Final = 1_000
+#: Changes that wait for the master's planning; each is a hint to look at the records, so a full queue loses nothing.
+MASTER_INBOX_MAX: Final = 64
+#: Frames that a worker sends again in one go when no acknowledgement comes: copies must not push originals out of the stream.
+FRAMES_RESENT_MAX: Final = 200
+#: Frames in one pipeline to Redis: about 200 KiB, well inside the bus's time limit.
+FRAMES_PER_SEND_MAX: Final = 100
+#: Reports that an engine has cut and its node has not read yet; above it the engine stops cutting and its counters just go on.
+ENGINE_REPORTS_UNSENT_BYTES_MAX: Final = 1 << 18
+#: Reports that the pool has read and its consumer has not; above it the engines are told by a full socket.
+ENGINE_REPORTS_UNREAD_MAX: Final = 64
+#: Tasks that were taken away whose cursors an engine remembers, should they come back: a cursor never goes back.
+ENGINE_LANES_REMEMBERED_MAX: Final = 256

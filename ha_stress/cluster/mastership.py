@@ -7,7 +7,7 @@ the truth, whoever holds it and however it arrived. The lease is liveness, the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Mastership:
     epoch: int = 0
     node: str = ""
     incarnation: str = ""
-    why: str = ""
+    why: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         assert self.epoch >= 0

@@ -17,7 +17,7 @@ class Role(StrEnum):
 class NodeInfo:
     """A node's description of itself: published on the info channel, kept in an expiring key, sent with every pong.
 
-    `cpu_percent` and `memory_percent` are None until a first sample exists (a newcomer is not "0 % cpu"). They describe the host.
+    `cpu_percent` and `memory_percent` describe the host; None until a first sample exists (a newcomer is not "0 % cpu").
     `lease_left_s` is how long this node may still act as master (0 for workers). `applied` is the
     (epoch, revision) of the assignment that it carries out.
     """

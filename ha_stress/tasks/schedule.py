@@ -10,8 +10,8 @@ one owner by construction:
     own  a   b   a   b   a                                | a   a   a   a
 
 A holder's own arrivals are numbered by *ordinals*; with s the sorted slots of the holder, ordinal o is position
-(o div len(s)) * len(table) + s[o mod len(s)]. A node with E engines gives engine e the ordinals o = e mod E. A revision is
-*closed* by a limit: positions at or above it do not exist.
+(o div len(s)) * len(table) + s[o mod len(s)]. A node with E engines gives engine e the ordinals o = e mod E. A revision
+is *closed* by a limit: positions at or above it do not exist.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One stretch of a task's schedule. `table[slot]` is an index into `holders`; `at_s` counts from the task's start."""
+    """One stretch of a task's schedule. `table[slot]` indexes `holders`; `at_s` counts from the task's start."""
 
     number: int
     at_s: float

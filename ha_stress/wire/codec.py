@@ -1,7 +1,7 @@
 """Encoding: dataclass <-> msgpack. Decoding checks types and bounds and raises ProtocolError, nothing else.
 
-A packed value is `[type name, {field: value}]`. Unknown fields are ignored (a newer sender), missing ones take their default
-(an older sender) or are an error. Mesh messages are bounded by MESH_MESSAGE_BYTES_MAX.
+A packed value is `[type name, {field: value}]`. Unknown fields are ignored (a newer sender), missing ones take their
+default (an older sender) or are an error. Mesh messages are bounded by MESH_MESSAGE_BYTES_MAX.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MESSAGES: dict[str, type[Any]] = {
 
 
 @cache
-def _adapter(cls: type[T]) -> TypeAdapter[T]:
+def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
@@ -45,9 +45,10 @@ def to_plain(value: Any) -> Any:
 def from_plain(cls: type[T], plain: Any) -> T:
     """The inverse of `to_plain`; ProtocolError if `plain` does not have the shape of `cls`."""
     try:
-        return _adapter(cls).validate_python(plain)
+        value: T = _adapter(cls).validate_python(plain)
     except (ValidationError, AssertionError) as error:
         raise ProtocolError(f"not a {cls.__name__}: {_first_problem(error)}") from None
+    return value
 
 
 def encode(value: Any) -> bytes:

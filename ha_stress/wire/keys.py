@@ -49,6 +49,11 @@ class Keys:
         return self._k(f"assignment:{node_id}")
 
     @property
+    def assignment_versions(self) -> str:
+        """Hash: node id -> "epoch:revision" of its assignment, which a script can compare without reading msgpack."""
+        return self._k("assignment-versions")
+
+    @property
     def results(self) -> str:
         """Stream: one entry a result frame, field `f` = msgpack Frame."""
         return self._k("results")
@@ -91,5 +96,5 @@ class Keys:
 
     @property
     def intent_channel(self) -> str:
-        """"The operator's intent in the database changed": the master need not wait for its next look."""
+        """ "The operator's intent in the database changed": the master need not wait for its next look."""
         return self._k("ch:intent")

@@ -10,7 +10,7 @@ from ha_stress.cluster.members import NodeInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ping:
-    """Sentinel to node. `voted_epoch` is the highest epoch in the sentinel's vote file, `sentinels` how many are configured:
+    """Sentinel to node. `voted_epoch` is the highest epoch in the sentinel's vote file, `sentinels` how many there are:
     a node may take the first lock only when a majority of sentinels has said that there was no epoch before."""
 
     sender: str

@@ -1,0 +1,67 @@
+# Everything a clone needs: Python 3.11 or newer with venv, make and git. `make` lists the targets.
+#
+# ARGS goes to the command of the target:  make demo ARGS=--json   make test ARGS='-k codec'   make sim SEED=7
+# Commands are not echoed and the set-up speaks on standard error, so that standard output is the command's alone.
+
+PYTHON ?= python3
+VENV   ?= .venv
+SEEDS  ?= 200
+
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test check format demo sim bench-idle bench-engine lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+venv: $(STAMP) ## install the locked dependencies and this project into .venv
+	@:
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+	  "make: '$(PYTHON)' is not Python 3.11 or newer; install one, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
+	  "make: '$(PYTHON)' has no venv or ensurepip module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
+	@touch $@
+
+test: check ## check, then every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## lint, format, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(STAMP) ## rewrite the sources in the one format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+demo: $(STAMP) ## a local cluster under load loses its master (TARGET=URL, ARGS=--json)
+	@$(BIN)/ha-stress demo $(if $(TARGET),--target '$(TARGET)') $(ARGS)
+
+sim: $(STAMP) ## simulate the real cores under faults (SEEDS=200, or SEED=7 for one again)
+	@$(BIN)/python -m tests.sim --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench-idle: $(STAMP) ## what an idle cluster costs
+	@$(BIN)/python -m bench.idle $(ARGS)
+
+bench-engine: $(STAMP) ## what one engine sends a second, and how punctually
+	@$(BIN)/python -m bench.engine $(ARGS)
+
+# async-timeout: redis needs it on Python before 3.11.3 only, so a newer one would not list it.
+lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock >&2
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]' async-timeout >&2
+	@{ echo '# Exact versions of everything, development included. Written by: make lock'; \
+	   build/lock/bin/python -m pip freeze --local | grep '=='; } >constraints.txt
+	@rm -rf build/lock
+
+clean: ## remove everything that can be made again
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,131 @@
+"""/status, /events and /failovers: what the cluster is and what happened to it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import trio
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response
+
+from ha_stress.api.models import EventList, FailoverList, Master, StatusView
+from ha_stress.api.port import ApiNode
+from ha_stress.api.problems import RESPONSES
+from ha_stress.api.stream import EventStream, StreamSlots
+from ha_stress.api.views import event_view, node_view, sentinel_view
+from ha_stress.base.errors import BusUnavailable, NotFound, StoreUnavailable
+from ha_stress.base.limits import EVENT_STREAM_MAX, EVENT_STREAMS_MAX
+from ha_stress.cluster.mastership import NOBODY, Mastership, newer
+from ha_stress.cluster.members import NodeInfo, SentinelInfo
+
+
+async def status_of(node: ApiNode) -> StatusView:
+    """Never fails: a server that does not answer is a sentence in the answer."""
+    record: Mastership = NOBODY
+    nodes: list[NodeInfo] = []
+    sentinels: list[SentinelInfo] = []
+    redis = database = "ok"
+
+    async def ask_redis() -> None:
+        nonlocal record, nodes, sentinels, redis
+        try:
+            record = await node.bus.mastership()
+            nodes = await node.bus.nodes()
+            sentinels = await node.bus.sentinels()
+        except BusUnavailable as error:
+            redis = str(error)
+
+    async def ask_database() -> None:
+        nonlocal database
+        try:
+            await node.store.fence()
+        except StoreUnavailable as error:
+            database = str(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_redis)
+        nursery.start_soon(ask_database)
+
+    me = node.info()
+    # This node's own words are fresher than what it published last, and all there is while Redis is away.
+    known = {info.id: info for info in nodes} | {me.id: me}
+    record = newer(record, node.record())
+    return StatusView(
+        cluster=node.config.cluster,
+        answered_by=me.id,
+        epoch=record.epoch,
+        master=_master(record, known),
+        nodes=[node_view(info) for _, info in sorted(known.items())],
+        sentinels=[sentinel_view(info) for info in sorted(sentinels, key=lambda info: info.id)],
+        redis=redis,
+        database=database,
+    )
+
+
+async def failovers_of(node: ApiNode) -> dict[int, dict[str, Any]]:
+    """By epoch, out of both places; BusUnavailable only if neither answers."""
+    merged: dict[int, dict[str, Any]] = {}
+    answered = False
+    try:
+        merged |= await node.store.failovers()
+        answered = True
+    except StoreUnavailable:
+        pass  # Redis keeps the newest ones
+    try:
+        # Redis has the newer words about an epoch: the leader goes on writing until the winner acts.
+        merged |= await node.bus.failovers()
+    except BusUnavailable:
+        if not answered:
+            raise
+    return dict(sorted(merged.items()))
+
+
+def router_of(node: ApiNode) -> APIRouter:
+    router = APIRouter(tags=["cluster"], responses=RESPONSES)
+    slots = StreamSlots(EVENT_STREAMS_MAX)
+
+    @router.get("/status")
+    async def status() -> StatusView:
+        """Who is who now."""
+        return await status_of(node)
+
+    @router.get("/events")
+    async def events(
+        after: Annotated[int, Query(ge=0, description="Only events with a higher sequence; 0: the newest")] = 0,
+        limit: Annotated[int, Query(ge=1, le=EVENT_STREAM_MAX)] = 1000,
+    ) -> EventList:
+        """Events, oldest first. Sequences have no gaps: a jump means that older ones have left the stream."""
+        return EventList(events=[event_view(event) for event in await node.bus.events(after, limit)])
+
+    @router.get("/events/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
+    async def event_stream(
+        after: Annotated[int | None, Query(ge=0, description="Replay from here; left out: only new ones")] = None,
+        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+    ) -> Response:
+        """Server-sent events: replay from `after`, then live. `id` is the sequence, `event` the name."""
+        return EventStream(node.bus, slots.take(), last_event_id if last_event_id is not None else after)
+
+    @router.get("/failovers")
+    async def failovers() -> FailoverList:
+        """Every failover that Redis or the database remembers, by epoch."""
+        return FailoverList(failovers=list((await failovers_of(node)).values()))
+
+    @router.get("/failovers/{epoch}")
+    async def failover(epoch: int) -> dict[str, Any]:
+        """One failover: its phases, votes and candidate table."""
+        known = await failovers_of(node)
+        if epoch not in known:
+            have = ", ".join(map(str, known)) or "none"
+            raise NotFound(f"no failover has epoch {epoch}; known epochs: {have}")
+        return known[epoch]
+
+    return router
+
+
+def _master(record: Mastership, known: dict[str, NodeInfo]) -> Master | None:
+    if record.epoch == 0:
+        return None
+    info = known.get(record.node)
+    named = info is not None and record.held_by(info.id, info.incarnation)
+    acting = info is not None and named and info.acting and info.epoch == record.epoch
+    return Master(node=record.node, incarnation=record.incarnation, acting=acting)

@@ -1,0 +1,126 @@
+"""From our own types to the models of the answers. Nothing here waits."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from ha_stress.api.latency import latency_of
+from ha_stress.api.models import (
+    BooksView,
+    EventView,
+    Latencies,
+    NodeView,
+    PlanRevision,
+    SentinelView,
+    Share,
+    Task,
+    TaskDetail,
+)
+from ha_stress.cluster.events import MEANING, Event
+from ha_stress.cluster.members import NodeInfo, SentinelInfo
+from ha_stress.store.store import TaskRecord
+from ha_stress.tasks.ledger import Books, Row, books
+from ha_stress.tasks.schedule import Plan
+
+
+def task_view(record: TaskRecord) -> Task:
+    return Task.model_validate(_task_fields(record))
+
+
+def task_detail(
+    record: TaskRecord, rows: Iterable[Row], blobs: tuple[bytes, bytes], timeline: list[dict[str, Any]] | None
+) -> TaskDetail:
+    """Everything about one task; the books are recomputed from the committed rows."""
+    totals = books(record.plan, rows)
+    response, service = blobs
+    return TaskDetail.model_validate(
+        _task_fields(record)
+        | {
+            "plan": plan_view(record.plan),
+            "books": books_view(totals),
+            "failures": dict(totals.failures),
+            "statuses": dict(totals.statuses),
+            "latency": Latencies(response=latency_of(response), service=latency_of(service)),
+            "timeline": timeline,
+        }
+    )
+
+
+def books_view(totals: Books) -> BooksView:
+    return BooksView(
+        planned=totals.planned,
+        intended=totals.intended,
+        started=totals.started,
+        completed=totals.completed,
+        failed=totals.failed,
+        dropped=totals.dropped,
+        uncovered=totals.uncovered,
+        late=totals.late,
+        bytes_in=totals.bytes_in,
+        balanced=totals.balanced,
+    )
+
+
+def plan_view(plan: Plan | None) -> list[PlanRevision]:
+    if plan is None:
+        return []
+    return [
+        PlanRevision(
+            number=revision.number,
+            at_s=revision.at_s,
+            rate=revision.rate,
+            limit=revision.limit,
+            why=revision.why,
+            shares=[
+                Share(
+                    node=holder.node,
+                    incarnation=holder.incarnation,
+                    rate=round(revision.rate_of(holder), 6),
+                    lost=holder in plan.lost,
+                )
+                for holder in revision.holders
+            ],
+        )
+        for revision in plan.revisions
+    ]
+
+
+def event_view(event: Event) -> EventView:
+    return EventView(**asdict(event), meaning=MEANING.get(event.name, ""))
+
+
+def node_view(info: NodeInfo) -> NodeView:
+    return NodeView.model_validate(asdict(info))
+
+
+def sentinel_view(info: SentinelInfo) -> SentinelView:
+    return SentinelView.model_validate(asdict(info))
+
+
+def _task_fields(record: TaskRecord) -> dict[str, Any]:
+    spec, request = record.spec, record.spec.request
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "url": request.url,
+        "method": request.method,
+        "headers": request.headers,
+        "body_base64": b64encode(request.body).decode("ascii"),
+        "timeout_s": request.timeout_s,
+        "rate": spec.rate,
+        "duration_s": spec.duration_s,
+        "in_flight_max": spec.in_flight_max,
+        "nodes_max": spec.nodes_max,
+        "driver": spec.driver,
+        "wanted": record.wanted,
+        "status": record.status,
+        "intent": record.intent,
+        "seen_intent": record.seen_intent,
+        "epoch": record.epoch,
+        "created_at": record.created_at,
+        "started_at": record.plan.started_at if record.plan else None,
+        "ended_at": record.ended_at,
+    }

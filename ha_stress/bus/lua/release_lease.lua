@@ -1,0 +1,6 @@
+-- Gives the lease back. Guarantees: only the owner's own lease is removed.
+-- KEYS lease   ARGV owner
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('DEL', KEYS[1])
+end
+return 0

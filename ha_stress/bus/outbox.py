@@ -1,0 +1,73 @@
+"""Events on their way to Redis: said without waiting, sent in order, bounded, and what is dropped is counted and told."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+
+from ha_stress import log
+from ha_stress.base.errors import BusUnavailable
+from ha_stress.base.limits import EVENTS_KEPT_MAX
+from ha_stress.bus.client import Bus
+from ha_stress.cluster.events import MEANING, Event
+
+#: Redis is away: how long until the oldest event is tried again.
+RETRY_S = 0.25
+
+
+class Outbox:
+    """The queue between a loop that must not wait and a Redis that may be away."""
+
+    def __init__(self, bus: Bus, source: str) -> None:
+        self._bus = bus
+        self._source = source
+        self._queue: deque[Event] = deque()
+        self._some = trio.Event()
+        self._lost = 0
+        self._log = log.get("events").bind(source=source)
+
+    def say(self, event: Event) -> None:
+        """Log the event and queue it for the stream. Never blocks."""
+        assert event.name in MEANING, f"{event.name} has no meaning in cluster.events"
+        self._log.info(event.name, **{**_flat(event), "epoch": event.epoch})
+        if len(self._queue) >= EVENTS_KEPT_MAX:
+            self._queue.popleft()
+            self._lost += 1
+        self._queue.append(event)
+        self._some.set()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._some.wait()
+            self._some = trio.Event()
+            while self._queue:
+                await self._send_oldest()
+
+    async def flush(self, timeout_s: float) -> None:
+        """Send what is left, for at most this long; for the end of a process, after `run` was cancelled."""
+        with trio.move_on_after(timeout_s):
+            while self._queue:
+                await self._send_oldest()
+
+    async def _send_oldest(self) -> None:
+        event = self._queue[0]
+        try:
+            await self._bus.add_event(event)
+            if self._queue and self._queue[0] is event:  # else it was dropped while it was being sent
+                self._queue.popleft()
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                self.say(Event(name="+events-lost", source=self._source, epoch=event.epoch, detail={"lost": lost}))
+        except BusUnavailable:
+            await trio.sleep(RETRY_S)
+
+
+def _flat(event: Event) -> dict[str, object]:
+    """The small values, for a log line; tables stay in the stream, and an epoch in the detail is the campaign's."""
+    values = {"subject": event.subject, "cause": event.cause}
+    for key, value in event.detail.items():
+        if not isinstance(value, list | dict):
+            values["campaign" if key == "epoch" else key] = value
+    return {key: value for key, value in values.items() if value != ""}

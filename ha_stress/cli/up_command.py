@@ -1,0 +1,120 @@
+"""`ha-stress up`: a whole cluster on this machine, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ha_stress.cli import options
+
+if TYPE_CHECKING:
+    from ha_stress.cli.local import LocalCluster
+
+_WATCH_S = 0.25
+
+
+def up(
+    nodes: Annotated[int, typer.Option("--nodes", min=1, max=64, help="How many nodes.")] = 3,
+    sentinels: Annotated[int, typer.Option("--sentinels", min=0, max=15, help="How many sentinels.")] = 3,
+    engines: Annotated[int, typer.Option("--engines", min=1, max=64, help="Load processes per node.")] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what an earlier cluster left in the directory.")
+    ] = False,
+    data_dir: options.DataDir = None,
+    timing: options.Timing = [],  # noqa: B006
+    log_level: options.LogLevel = "info",
+    as_json: options.Json = False,
+) -> None:
+    """Start Redis, sentinels and nodes here; Ctrl-C stops them all."""
+    from ha_stress.cli.client import data_dir_of
+    from ha_stress.cli.local import LocalCluster, LocalSpec
+    from ha_stress.cli.output import console, print_json
+    from ha_stress.cli.parse import parse_pairs
+
+    spec = LocalSpec(
+        data_dir=data_dir_of(data_dir),
+        nodes=nodes,
+        sentinels=sentinels,
+        engines=engines,
+        timing=checked_timing(parse_pairs("--timing", timing)),
+        log_level=log_level,
+        fresh=fresh,
+    )
+    stop_on_term()
+    screen = console(stderr=as_json)
+    began = time.monotonic()
+    if not as_json:
+        screen.print(f"Starting {nodes} nodes and {sentinels} sentinels in {spec.data_dir} ...")
+    with LocalCluster(spec) as cluster:
+        took_s = time.monotonic() - began
+        with cluster.client() as client:
+            status = client.status()
+        if as_json:
+            print_json({"ready_s": round(took_s, 3), "data_dir": str(cluster.dir), "status": status}, line=True)
+        else:
+            _introduce(screen, cluster, status, took_s)
+        try:
+            _watch(screen, cluster)
+        except KeyboardInterrupt:
+            screen.print("Stopping ...")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Start here")(up)
+
+
+def checked_timing(pairs: dict[str, str]) -> dict[str, str]:
+    """Refuse a wrong timing here, rather than in the log of a child."""
+    from ha_stress.base.config import Timing, load
+
+    load(Timing, pairs)
+    return pairs
+
+
+def stop_on_term() -> None:
+    """SIGTERM stops as Ctrl-C does, so that no child is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def _introduce(screen: Any, cluster: LocalCluster, status: dict[str, Any], took_s: float) -> None:
+    from ha_stress.cli.client import data_dir_of
+    from ha_stress.cli.views import status_view
+
+    option = "" if cluster.dir == data_dir_of(None).absolute() else f" --data-dir {cluster.spec.data_dir}"
+    url = status["nodes"][0]["api_url"]
+    screen.print(status_view(status))
+    screen.print(f"\nReady in {took_s:.1f} s. Ctrl-C stops everything. From another terminal:\n")
+    for command, meaning in (
+        (f"ha-stress task create http://127.0.0.1:8080/ --rate 500 --duration 20s{option}", "load something of yours"),
+        (f"ha-stress events --follow{option}", "watch what happens"),
+        (f"kill -9 {_master_pid(status)}", "kill the master, and look"),
+        (f"ha-stress failovers{option}", "how long it took, who won and why"),
+    ):
+        screen.print(f"  [bold]{command}[/]  [dim]{meaning}[/]", soft_wrap=True)
+    screen.print(f"\nAPI: {url}/docs    Logs: {cluster.spec.data_dir}/*.log")
+
+
+def _master_pid(status: dict[str, Any]) -> int:
+    master = status["master"]["node"] if status["master"] else ""
+    return next((node["pid"] for node in status["nodes"] if node["id"] == master), 0)
+
+
+def _watch(screen: Any, cluster: LocalCluster) -> None:
+    """Until interrupted: say when a process ends by itself. It is not started again; that the cluster copes is the point."""
+    said: set[int] = set()
+    while True:
+        for child in cluster.children():
+            if not child.alive and child.pid not in said:
+                said.add(child.pid)
+                code = child.popen.returncode
+                screen.print(f"[yellow]{child.kind} {child.id} ended[/] (exit {code}); its log is {child.log_path}")
+        if all(not child.alive for child in cluster.children()):
+            return
+        time.sleep(_WATCH_S)

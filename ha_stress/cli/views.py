@@ -1,0 +1,314 @@
+"""How things look in a terminal: plain functions from API answers to Rich renderables. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+#: Event name -> style: what hurts is red, what decides is yellow, what is good again is green, the rest is quiet.
+_EVENT_STYLES = {
+    "+sdown": "red",
+    "+odown": "bold red",
+    "+suspended": "red",
+    "+tilt": "red",
+    "+vote-file-error": "bold red",
+    "+events-lost": "red",
+    "+try-failover": "yellow",
+    "+vote-for-leader": "yellow",
+    "+elected-leader": "bold yellow",
+    "+selected-node": "yellow",
+    "+switch-master": "bold magenta",
+    "+first-master": "bold magenta",
+    "+acting": "bold green",
+    "+failover-end": "green",
+    "+superseded": "cyan",
+    "+node": "green",
+    "-node": "yellow",
+    "+task": "cyan",
+    "+revision": "cyan",
+    "+task-end": "cyan",
+}
+PHASES = (
+    ("last_pong_ms", "last pong"),
+    ("sdown_ms", "subjectively down"),
+    ("odown_ms", "objectively down"),
+    ("elected_ms", "leader elected"),
+    ("awarded_ms", "awarded"),
+    ("accepted_ms", "accepted"),
+)
+
+
+def grid(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+    """A quiet table: no frame but a rule under the head."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in right else "left", no_wrap=column != "why", header_style="dim"
+        )
+    return table
+
+
+def event_style(name: str) -> str:
+    return _EVENT_STYLES.get(name, "yellow" if name.startswith("-failover-abort") else "dim" if name[:1] == "-" else "")
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds as people read them: 0.42, 3.1, 128, 1,204."""
+    if value is None:
+        return "-"
+    if abs(value) < 1:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+
+
+def clock_time(unix_s: float, *, milliseconds: bool = False) -> str:
+    at = datetime.fromtimestamp(unix_s)
+    return at.strftime("%H:%M:%S") + (f".{at.microsecond // 1000:03d}" if milliseconds else "")
+
+
+# The cluster.
+
+
+def status_view(status: Mapping[str, Any]) -> RenderableType:
+    master = status["master"]
+    head = Text.assemble(
+        ("cluster ", "dim"),
+        (status["cluster"], "bold"),
+        ("   epoch ", "dim"),
+        (str(status["epoch"]), "bold"),
+        ("   master ", "dim"),
+    )
+    if master is None:
+        head.append("nobody yet", "bold red")
+    else:
+        head.append(master["node"], "bold green" if master["acting"] else "bold red")
+        head.append("" if master["acting"] else " (not acting)", "red")
+    servers = Text()
+    for name in ("redis", "database"):
+        servers.append(f"{name} ", "dim")
+        servers.append(status[name] + "   ", "green" if status[name] == "ok" else "red")
+    return Group(head, servers, nodes_table(status), sentinels_table(status) if status["sentinels"] else Text())
+
+
+def nodes_table(status: Mapping[str, Any]) -> Table:
+    right = ("seq", "priority", "pid", "cpu %", "lag ms")
+    table = grid("node", "role", "seq", "priority", "pid", "cpu %", "lag ms", "api", "remarks", right=right)
+    for node in status["nodes"]:
+        acting = node["role"] == "master" and node["acting"]
+        style = "bold green" if acting else "red" if node["role"] == "master" else ""
+        cpu = node["cpu_percent"]
+        table.add_row(
+            node["id"],
+            Text(node["role"], style),
+            str(node["sequence"]),
+            str(node["priority"]),
+            str(node["pid"]),
+            "-" if cpu is None else f"{cpu:.0f}",
+            ms(node["loop_lag_s"] * 1000),
+            node["api_url"],
+            _remarks(node),
+        )
+    return table
+
+
+def _remarks(node: Mapping[str, Any]) -> Text:
+    words = [word for word in ("draining", "leaving") if node[word]]
+    if not node["healthy"]:
+        words.append("unhealthy")
+    if node["role"] == "master" and not node["acting"]:
+        words.append("suspended")
+    if node["frames_waiting"] > 10:
+        words.append(f"{node['frames_waiting']} frames waiting")
+    if node["frames_lost"]:
+        words.append(f"{node['frames_lost']} frames lost")
+    return Text(", ".join(words), "yellow")
+
+
+def sentinels_table(status: Mapping[str, Any]) -> Table:
+    table = grid("sentinel", "epoch", "pid", "address", "remarks", right=("epoch", "pid"))
+    for one in status["sentinels"]:
+        words = [word for word in ("tilt", "leading") if one[word]]
+        address = f"{one['mesh_host']}:{one['mesh_port']}"
+        table.add_row(one["id"], str(one["epoch"]), str(one["pid"]), address, Text(", ".join(words), "yellow"))
+    return table
+
+
+def event_line(event: Mapping[str, Any]) -> Text:
+    """One event: time, epoch, who says what of whom, why."""
+    return Text.assemble(
+        (clock_time(event["at_ms"] / 1000, milliseconds=True), "dim"),
+        (f"  e{event['epoch']:<3}", "dim"),
+        f" {event['source']:<10} ",
+        *event_words(event),
+    )
+
+
+def event_words(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name, subject and cause, aligned."""
+    words = [(f"{event['name']:<18}", event_style(event["name"])), (f" {event['subject']:<6}", "bold")]
+    words.append((f" {event['cause'] or event.get('meaning', '')}", "" if event["cause"] else "dim"))
+    return words
+
+
+# Tasks.
+
+
+def tasks_table(tasks: Sequence[Mapping[str, Any]]) -> RenderableType:
+    if not tasks:
+        return Text("There is no task yet: ha-stress task create URL --rate 500 --duration 20s")
+    table = grid("task", "status", "rate/s", "duration", "created", "name", right=("rate/s", "duration"))
+    for task in tasks:
+        status = Text(
+            task["status"], {"running": "green", "stopping": "yellow", "ended": "dim"}.get(task["status"], "")
+        )
+        duration = "until stopped" if task["duration_s"] is None else f"{task['duration_s']:g} s"
+        table.add_row(task["id"], status, number(task["rate"]), duration, clock_time(task["created_at"]), task["name"])
+    return table
+
+
+def task_panel(task: Mapping[str, Any]) -> RenderableType:
+    """One task with everything: spec, plan, books, latencies."""
+    parts: list[RenderableType] = [tasks_table([task]), Text(f"{task['method']} {task['url']}", "bold")]
+    if task["plan"]:
+        parts.append(plan_table(task["plan"]))
+    return Group(*parts, summary(task))
+
+
+def summary(task: Mapping[str, Any]) -> RenderableType:
+    """Books, latencies, statuses and failures side by side as far as there are any."""
+    parts: list[RenderableType] = [books_table(task["books"])]
+    if task["latency"]["response"]:
+        parts.append(latency_table(task["latency"]))
+    outcome = [(f"status {code}", count, "") for code, count in sorted(task["statuses"].items())]
+    outcome += [(kind, count, "red") for kind, count in sorted(task["failures"].items())]
+    if outcome:
+        table = grid("outcome", "requests", right=("requests",))
+        for name, count, style in outcome:
+            table.add_row(Text(name, style), number(count))
+        parts.append(table)
+    return Group(*parts)
+
+
+def plan_table(plan: Sequence[Mapping[str, Any]]) -> Table:
+    right = ("revision", "from", "rate/s", "arrivals")
+    table = grid("revision", "from", "rate/s", "arrivals", "shares", "why", right=right)
+    for revision in plan:
+        shares = Text("  ").join(
+            Text(f"{share['node']} {share['rate']:g}", "red strike" if share["lost"] else "")
+            for share in revision["shares"]
+        )
+        limit = "open" if revision["limit"] is None else number(revision["limit"])
+        at = f"{revision['at_s']:.2f} s"
+        table.add_row(str(revision["number"]), at, number(revision["rate"]), limit, shares, revision["why"])
+    return table
+
+
+def books_table(books: Mapping[str, Any]) -> Table:
+    names = ("intended", "started", "completed", "failed", "dropped", "uncovered", "late")
+    table = grid(*names, "books", right=names)
+    bad = {"failed", "dropped", "uncovered"}
+    cells = [Text(number(books[name]), "bold red" if name in bad and books[name] else "") for name in names]
+    balanced = books.get("balanced", books["intended"] == books["started"] + books["dropped"] + books["uncovered"])
+    table.add_row(*cells, Text("balanced", "green") if balanced else Text("NOT BALANCED", "bold red"))
+    return table
+
+
+def latency_table(latency: Mapping[str, Any]) -> Table:
+    names = ("mean", "p50", "p90", "p99", "p999", "max")
+    table = grid(
+        "latency, ms",
+        *("p99.9" if name == "p999" else name for name in names),
+        right=("mean", "p50", "p90", "p99", "p99.9", "max"),
+    )
+    for kind, meaning in (("response", "from the schedule"), ("service", "from the send")):
+        if latency[kind]:
+            label = Text.assemble(f"{kind} ", (meaning, "dim"))
+            table.add_row(label, *(ms(latency[kind][f"{name}_ms"]) for name in names))
+    return table
+
+
+# Failovers.
+
+
+def failovers_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    phases = ("odown", "elected", "awarded", "accepted")
+    right = ("epoch", *(f"{name} ms" for name in phases))
+    table = grid("epoch", "when", "kind", "old", "winner", "leader", *right[1:], "outcome", "why", right=right)
+    for record in records:
+        table.add_row(
+            str(record["epoch"]),
+            clock_time(record["at"]) if record.get("at") else "-",
+            record.get("kind", "-"),
+            _node_of(record.get("old")),
+            Text(_node_of(record.get("winner")), "bold green"),
+            record.get("leader", "-"),
+            *(ms(record.get("phases", {}).get(f"{name}_ms")) for name in phases),
+            record.get("outcome", "-"),
+            record.get("cause", ""),
+        )
+    return table
+
+
+def failover_view(record: Mapping[str, Any]) -> RenderableType:
+    """One failover: who, why, when, how voted, and the candidate table."""
+    head = Text.assemble(
+        ("failover at epoch ", "dim"),
+        (str(record["epoch"]), "bold"),
+        f"   {_node_of(record.get('old'))} -> ",
+        (_node_of(record.get("winner")), "bold green"),
+        ("   led by ", "dim"),
+        record.get("leader", "-"),
+        ("   outcome ", "dim"),
+        record.get("outcome", "-"),
+    )
+    cause = Text.assemble(("cause ", "dim"), record.get("cause") or "-")
+    phases = grid("phase", "ms", right=("ms",))
+    for key, label in PHASES:
+        if record.get("phases", {}).get(key) is not None:
+            phases.add_row(label, ms(record["phases"][key]))
+    votes = Text("votes ", "dim")
+    for sentinel, vote in sorted(record.get("votes", {}).items()):
+        votes.append(f"{sentinel} ", "bold")
+        votes.append(f"{vote}   ", "green" if vote == "granted" else "red")
+    return Group(head, cause, phases, votes, candidates_table(record.get("candidates", [])))
+
+
+def candidates_table(candidates: Sequence[Mapping[str, Any]]) -> Table:
+    right = ("rank", "priority", "cpu bucket", "sequence", "cpu %", "memory %")
+    table = grid("rank", "candidate", "priority", "cpu bucket", "sequence", "cpu %", "memory %", "verdict", right=right)
+    ordered = sorted(candidates, key=lambda one: (one.get("rank") is None, one.get("rank") or 0, one["node"]))
+    best = min((one["rank"] for one in candidates if one.get("rank") is not None), default=None)
+    for one in ordered:
+        score = one.get("score") or {}
+        won = one.get("rank") is not None and one["rank"] == best
+        verdict = (
+            Text("won", "bold green")
+            if won
+            else Text(one["dropped"], "red")
+            if one.get("dropped")
+            else Text("next in line")
+        )
+        table.add_row(
+            "-" if one.get("rank") is None else str(one["rank"]),
+            Text(one["node"], "bold" if won else ""),
+            *(str(score.get(key, "-")) for key in ("priority", "cpu_bucket", "sequence")),
+            *("-" if one.get(key) is None else f"{one[key]:.0f}" for key in ("cpu_percent", "memory_percent")),
+            verdict,
+        )
+    return table
+
+
+def _node_of(who: Mapping[str, Any] | None) -> str:
+    return str((who or {}).get("node") or "-")

@@ -1,0 +1,234 @@
+"""What must change now, given the records. Pure, level-triggered: the same records give the same answer, and records
+that already are as they should be give none.
+
+    pending                          -> plan it over the eligible nodes
+    the wanted rate is another one   -> a revision with that rate, proportions kept
+    a stop is wanted                 -> the schedule ends
+    a holder's process is gone       -> it is lost, and its slots move to the others
+    a lost process is back           -> it is not lost after all
+    a holder leaves or drains        -> its slots move
+    the master holds a share while another can -> it hands the share over; alone it works
+    a node can work and has no share -> it gets one, with the fewest moves
+    the schedule is over, and every arrival of those who live is accounted for -> ended, the books are closed
+
+Every decision is a state to persist *first*; what is then sent follows from what was persisted (`assignments`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ha_stress import strategies
+from ha_stress.cluster.members import NodeInfo, Role
+from ha_stress.drivers.stress import plan as plans
+from ha_stress.master.members import holder_of
+from ha_stress.tasks.ledger import Books, Row, books, settled
+from ha_stress.tasks.schedule import Holder, Plan, TaskShare
+from ha_stress.tasks.spec import Status, TaskSpec, Wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task's intent and state, as the master knows them."""
+
+    spec: TaskSpec
+    wanted: Wanted
+    intent: int
+    status: Status
+    seen_intent: int
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """An event to emit once the decision is persisted."""
+
+    name: str
+    cause: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavePlan:
+    """Persist this state, then send what follows from it."""
+
+    task: Task
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndTask:
+    """Persist that the task has ended; `books` are its totals."""
+
+    task: Task
+    books: Books
+    notes: tuple[Note, ...] = ()
+
+
+Decision = SavePlan | EndTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What the master looks at. `members` includes the master itself (`me`).
+
+    `rows` are the committed sums by task; `drained` says that they contain everything that was in the result stream.
+    `lead_s` is how far ahead a change is planned, so that every holder has heard of it before it counts.
+    """
+
+    members: tuple[NodeInfo, ...]
+    me: Holder
+    rows: Mapping[str, Sequence[Row]]
+    now_wall: float
+    lead_s: float
+    drained: bool = True
+
+    @property
+    def at_wall(self) -> float:
+        return self.now_wall + self.lead_s
+
+    def eligible(self) -> tuple[NodeInfo, ...]:
+        return eligible(self.members, self.me)
+
+
+def eligible(members: Iterable[NodeInfo], me: Holder) -> tuple[NodeInfo, ...]:
+    """Who may hold shares: workers that are well and stay; the master only when there is none of them."""
+    able = [m for m in members if m.healthy and not m.draining and not m.leaving and m.role is not Role.LEAVING]
+    workers = tuple(m for m in able if m.id != me.node and m.role is Role.WORKER)
+    return workers or tuple(m for m in able if holder_of(m) == me)
+
+
+def reconcile(tasks: Iterable[Task], world: World) -> list[Decision]:
+    """Every decision that is due now, at most one a task."""
+    decisions = (_decide(task, world) for task in tasks if task.status is not Status.ENDED)
+    return [decision for decision in decisions if decision is not None]
+
+
+def assignments(tasks: Iterable[Task], world: World) -> dict[Holder, tuple[TaskShare, ...]]:
+    """The full desired state of every member, from what is persisted."""
+    tasks = [task for task in tasks if task.plan is not None and task.status is not Status.ENDED]
+    desired: dict[Holder, tuple[TaskShare, ...]] = {}
+    for holder in map(holder_of, world.members):
+        shares = (
+            plans.share_of(task.plan, task.spec, holder, world.rows.get(task.spec.id, ()), world.now_wall)
+            for task in tasks
+            if task.plan is not None
+        )
+        desired[holder] = tuple(share for share in shares if share is not None)
+    return desired
+
+
+def _decide(task: Task, world: World) -> Decision | None:
+    if task.plan is None:
+        return _begin(task, world)
+    plan = _mark_lost(task.plan, world)
+    if task.wanted is Wanted.STOP:
+        plan = plans.end(plan, world.at_wall)
+    plan = plans.change_rate(plan, task.spec.rate, world.at_wall)
+    plan = _share_out(plan, task.spec, world)
+    over = plans.ended_by(plan, world.now_wall)
+    status = Status.STOPPING if over or task.wanted is Wanted.STOP else Status.RUNNING
+    after = replace(task, plan=plan, status=status, seen_intent=task.intent)
+    notes = _revision_notes(task.plan, plan)
+    if over and world.drained and settled(plan, world.rows.get(task.spec.id, ())):
+        return _end(after, world, "every arrival is accounted for", notes)
+    return SavePlan(task=after, notes=notes) if after != task else None
+
+
+def _begin(task: Task, world: World) -> Decision | None:
+    if task.wanted is Wanted.STOP:
+        return _end(replace(task, seen_intent=task.intent), world, "it was stopped before it began", ())
+    able = world.eligible()
+    if not able:
+        return None
+    chosen = [(holder_of(m), weight) for m, weight in strategies.weights(able, task.spec.nodes_max)]
+    plan = plans.begin(task.spec, chosen, world.now_wall, world.lead_s)
+    after = replace(task, plan=plan, status=Status.RUNNING, seen_intent=task.intent)
+    nodes = [holder.node for holder, _ in chosen]
+    accepted = Note(name="+task", cause=f"planned over {', '.join(nodes)}", detail={"nodes": nodes})
+    return SavePlan(task=after, notes=(accepted, *_revision_notes(None, plan)))
+
+
+def _mark_lost(plan: Plan, world: World) -> Plan:
+    """A process that is gone cannot account for its arrivals any more; one that is back can."""
+    living = {holder_of(m) for m in world.members}
+    lost = tuple(sorted(holder for holder in plan.holders() if holder not in living))
+    return plan if lost == tuple(sorted(plan.lost)) else replace(plan, lost=lost)
+
+
+def _share_out(plan: Plan, spec: TaskSpec, world: World) -> Plan:
+    """Move slots if those who hold them are not those who should."""
+    if plans.ended_by(plan, world.at_wall):
+        return plan
+    able = world.eligible()
+    can = {holder_of(m) for m in able}
+    holders = plan.newest.holders
+    stay = [holder for holder in holders if holder in can]
+    leavers = [holder for holder in holders if holder not in can]
+    room = None if spec.nodes_max is None else max(0, spec.nodes_max - len(stay))
+    ranked = [holder_of(m) for m, _ in strategies.weights(able)] if able else []
+    joiners = [holder for holder in ranked if holder not in stay][:room]
+    if joiners:
+        # Equal weights: a share changes because somebody came or went, not because a cpu figure moved.
+        weights = [(holder, 1.0) for holder in (*stay, *joiners)]
+        why = "; ".join(part for part in (_left(leavers, world), f"{_names(joiners)} joined") if part)
+        return plans.rebalance(plan, weights, world.at_wall, why)
+    if leavers:
+        return plans.move(plan, leavers, stay, world.at_wall, _left(leavers, world))
+    return plan
+
+
+def _end(task: Task, world: World, cause: str, notes: tuple[Note, ...]) -> EndTask:
+    totals = books(task.plan, world.rows.get(task.spec.id, ()))
+    detail = {
+        "planned": totals.planned,
+        "intended": totals.intended,
+        "started": totals.started,
+        "completed": totals.completed,
+        "failed": totals.failed,
+        "dropped": totals.dropped,
+        "uncovered": totals.uncovered,
+        "balanced": totals.balanced,
+    }
+    ended = Note(name="+task-end", cause=cause, detail=detail)
+    return EndTask(task=replace(task, status=Status.ENDED), books=totals, notes=(*notes, ended))
+
+
+def _revision_notes(before: Plan | None, after: Plan) -> tuple[Note, ...]:
+    known = 0 if before is None else before.newest.number
+    return tuple(
+        Note(
+            name="+revision",
+            cause=revision.why,
+            detail={
+                "revision": revision.number,
+                "at_s": round(revision.at_s, 6),
+                "rate": revision.rate,
+                "nodes": [holder.node for holder in revision.holders],
+            },
+        )
+        for revision in after.revisions
+        if revision.number > known
+    )
+
+
+def _left(leavers: Sequence[Holder], world: World) -> str:
+    if not leavers:
+        return ""
+    living = {holder_of(m) for m in world.members}
+    gone = [holder for holder in leavers if holder not in living]
+    going = [holder for holder in leavers if holder in living and holder != world.me]
+    parts = []
+    if gone:
+        parts.append(f"{_names(gone)} gone")
+    if going:
+        parts.append(f"{_names(going)} cannot hold a share any more")
+    if world.me in leavers and world.me in living:
+        parts.append("the master hands its share over")
+    return "; ".join(parts)
+
+
+def _names(holders: Sequence[Holder]) -> str:
+    return ", ".join(holder.node for holder in holders)

@@ -1,0 +1,148 @@
+"""The master's eye on the members: info channel, events channel and the records behind both.
+
+Hints only make it faster: the records are read on every `Resubscribed` and every `reread_s`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import trio
+
+from ha_stress import log
+from ha_stress.base.errors import ProtocolError, Unavailable
+from ha_stress.bus.client import Hint, Resubscribed
+from ha_stress.cluster.members import NodeInfo
+from ha_stress.drivers.interface import NodeServices
+from ha_stress.master.members import Change, Gone, Membership
+from ha_stress.tasks.schedule import Holder
+from ha_stress.wire.codec import decode
+
+_log = log.get(__name__)
+
+#: How often the silence of nodes is looked at; also the pace of tries while Redis is away.
+_LOOK_S = 0.25
+
+
+class Watch:
+    """Keeps a `Membership` true. `on_change` is called when planning may come out differently."""
+
+    def __init__(self, node: NodeServices, on_change: Callable[[], None]) -> None:
+        self._node = node
+        self._on_change = on_change
+        self._membership = Membership(node.holder.node, node.config.timing.info_expiry_s)
+        self._last_event = 0
+        self._read_due = 0.0
+        self._events_due = True
+        #: The records have been read at least once.
+        self.ready = False
+
+    def members(self) -> tuple[NodeInfo, ...]:
+        """This node and all other members."""
+        return (self._node.info(), *self._membership.members())
+
+    async def run(self) -> None:
+        keys = self._node.bus.keys
+        async with self._node.bus.subscribe(keys.info_channel, keys.events_channel) as hints:
+            while True:
+                before = _standing(self._membership.members())
+                changes: list[Change] = []
+                with trio.move_on_after(_LOOK_S):
+                    changes += self._take(await hints.receive())
+                changes += await self._reread()
+                changes += self._membership.expired(self._node.clock.now())
+                self._tell(changes)
+                if changes or _standing(self._membership.members()) != before:
+                    self._on_change()
+
+    def _take(self, message: Hint | Resubscribed) -> list[Change]:
+        keys = self._node.bus.keys
+        match message:
+            case Resubscribed():
+                self._read_due = 0.0
+                self._events_due = True
+            case Hint(channel=channel, data=b"") if channel == keys.info_channel:  # somebody left
+                self._read_due = 0.0
+            case Hint(channel=channel, data=data):
+                try:
+                    if channel == keys.info_channel:
+                        return self._membership.heard(decode(NodeInfo, data), self._node.clock.now())
+                    return self._event(_fields(data), replayed=False)
+                except ProtocolError as error:
+                    _log.warning("a message cannot be read", channel=channel, problem=str(error))
+        return []
+
+    async def _reread(self) -> list[Change]:
+        now = self._node.clock.now()
+        if now < self._read_due:
+            return []
+        try:
+            infos = await self._node.bus.nodes()
+            changes = self._membership.read(infos, self._node.clock.now())
+            if self._events_due:
+                changes += await self._replay()
+        except (Unavailable, ProtocolError) as error:
+            _log.warning("the members cannot be read", problem=str(error))
+            self._read_due = now + _LOOK_S
+            return []
+        self._read_due = now + self._node.config.timing.reread_s
+        if not self.ready:  # whom it finds is not news
+            self.ready = True
+            self._on_change()
+            return [change for change in changes if isinstance(change, Gone)]
+        return changes
+
+    async def _replay(self) -> list[Change]:
+        """What was declared while nobody listened here."""
+        events = await self._node.bus.events()
+        newest = max((event.sequence for event in events), default=0)
+        if newest < self._last_event:
+            self._last_event = 0  # Redis lost its data and counts from 1 again
+        self._events_due = False
+        return [
+            change
+            for event in events
+            for change in self._event(
+                {
+                    "sequence": event.sequence,
+                    "name": event.name,
+                    "subject": event.subject,
+                    "detail": event.detail,
+                    "at_ms": event.at_ms,
+                },
+                replayed=True,
+            )
+        ]
+
+    def _event(self, fields: dict[str, object], *, replayed: bool) -> list[Change]:
+        """`+odown` about a node: it is gone at once. Each event counts once (a publication may come twice)."""
+        sequence, detail, at_ms = fields.get("sequence"), fields.get("detail"), fields.get("at_ms")
+        if not isinstance(sequence, int) or sequence <= self._last_event:
+            return []
+        self._last_event = sequence
+        if fields.get("name") != "+odown" or not isinstance(detail, dict) or not isinstance(at_ms, int):
+            return []
+        holder = Holder(str(fields.get("subject")), str(detail.get("incarnation", "")))
+        return self._membership.declared_down(holder, at_ms / 1000 if replayed else None)
+
+    def _tell(self, changes: list[Change]) -> None:
+        for change in changes:
+            name, cause = ("-node", change.cause) if isinstance(change, Gone) else ("+node", "it registered")
+            detail: dict[str, object] = {"incarnation": change.info.incarnation}
+            self._node.emit(name, subject=change.info.id, cause=cause, detail=detail)
+
+
+def _standing(members: tuple[NodeInfo, ...]) -> list[tuple[object, ...]]:
+    """All that planning and sending look at."""
+    return [(m.id, m.incarnation, m.role, m.healthy, m.draining, m.leaving, m.applied) for m in members]
+
+
+def _fields(data: bytes) -> dict[str, object]:
+    try:
+        fields = json.loads(data)
+    except ValueError:
+        raise ProtocolError("an event is not JSON") from None
+    if not isinstance(fields, dict):
+        raise ProtocolError("an event is not a JSON object")
+    return fields

@@ -1,0 +1,186 @@
+"""The worker's shell: assignment -> engines -> frames -> result stream.
+
+    follow    reads the assignment (hint, Resubscribed, every reread_s) --core--> engine pool -> "applied" at once
+    gather    engine reports -> outbox
+    deliver   outbox -> Redis; forgets what a master has committed, sends again what was not
+
+The engines outlive the loops by a moment: when the work is cancelled they are told to stop, and what they still report is
+sent before the process goes. (In the original the last partial batch of results was never uploaded.)
+"""
+
+from __future__ import annotations
+
+import trio
+
+from ha_stress import log
+from ha_stress.base.errors import ProtocolError, Unavailable
+from ha_stress.base.limits import FRAMES_PER_SEND_MAX
+from ha_stress.bus.client import Hint, Resubscribed
+from ha_stress.drivers.interface import NodeServices, WorkNodeDriver
+from ha_stress.engines.pool import EnginePool, EngineReport
+from ha_stress.tasks.ledger import Frame
+from ha_stress.worker.core import Apply, Refuse, WorkerCore
+from ha_stress.worker.outbox import Outbox
+
+_log = log.get(__name__)
+
+_DELIVER_PERIOD_S = 0.1
+_ACKNOWLEDGED_PERIOD_S = 1.0
+#: After a failure; Redis calls have their own limit of about a second on top.
+_RETRY_S = 0.5
+#: What the last results may take when the work is cancelled; the node's own stop limit is longer.
+_WIND_DOWN_S = 3.0
+
+
+class StressWorker(WorkNodeDriver):
+    """The worker's side of the driver `stress`, for the life of the process."""
+
+    def __init__(self, node: NodeServices) -> None:
+        super().__init__(node)
+        self.pool = EnginePool(node.config.engines, self._on_stall)
+        self._core = WorkerCore(node.holder)
+        self._outbox = Outbox(node.holder)
+        self._reading = trio.Lock()
+        self._engines_scope = trio.CancelScope(shield=True)
+        self._engines_run = False
+        self._acknowledged_due = 0.0
+
+    async def work(self) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._run_engines)
+            try:
+                async with trio.open_nursery() as loops:
+                    loops.start_soon(self._follow, name="worker.follow")
+                    loops.start_soon(self._deliver, name="worker.deliver")
+            finally:
+                with trio.move_on_after(_WIND_DOWN_S, shield=True):
+                    await self._wind_down()
+                self._engines_scope.cancel()
+
+    async def _run_engines(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Not ended by a cancellation from outside, but by `work` once it has wound down."""
+        try:
+            with self._engines_scope:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self.pool.run)
+                    self._engines_run = True
+                    nursery.start_soon(self._gather, name="worker.gather")
+                    task_status.started()
+        finally:
+            self._engines_run = False
+
+    async def _follow(self) -> None:
+        bus, timing = self.node.bus, self.node.config.timing
+        async with bus.subscribe(bus.keys.task_channel(self.node.holder.node)) as hints:
+            while True:
+                await self._reread()
+                message: Hint | Resubscribed | None = None
+                with trio.move_on_after(timing.reread_s):
+                    message = await hints.receive()
+                if isinstance(message, Resubscribed):
+                    self._outbox.doubt(self.node.clock.now())
+
+    async def _on_stall(self) -> None:
+        """The engines stood still: the share may be somebody else's by now."""
+        await self._reread()
+
+    async def _reread(self) -> None:
+        async with self._reading:
+            try:
+                assignment = await self.node.bus.assignment(self.node.holder.node)
+            except (Unavailable, ProtocolError) as error:
+                _log.warning("the assignment cannot be read", problem=str(error))
+                return
+            match self._core.consider(assignment, self.node.record().epoch):
+                case Apply(assignment=news):
+                    await self.pool.apply(news.shares)
+                    self._core.applied_now(news)
+                    self._report()
+                    await self._publish()
+                case Refuse(reason=reason):
+                    _log.info("an assignment was refused", reason=reason)
+                case _:
+                    pass
+
+    async def _publish(self) -> None:
+        """The acknowledgement. It is not waited for: info is published periodically anyway."""
+        try:
+            await self.node.publish_info()
+        except Unavailable as error:
+            _log.warning("the acknowledgement waits", problem=str(error))
+
+    async def _gather(self) -> None:
+        async for report in self.pool.reports:
+            self._outbox.add(self._frame(report))
+            self._report()
+
+    def _frame(self, report: EngineReport) -> Frame:
+        return Frame(
+            node=self.node.holder.node,
+            incarnation=self.node.holder.incarnation,
+            sequence=0,
+            epoch=self._core.applied[0],
+            task=report.task,
+            revision=report.revision,
+            engine=report.engine,
+            second=report.second,
+            counters=report.counters,
+            response_us=report.response_us,
+            service_us=report.service_us,
+        )
+
+    async def _deliver(self) -> None:
+        while True:
+            pause_s = _DELIVER_PERIOD_S
+            try:
+                await self._send_once()
+                await self._forget_committed()
+            except (Unavailable, ProtocolError) as error:
+                _log.warning("results wait here", problem=str(error), frames=self._outbox.kept)
+                pause_s = _RETRY_S
+            self._report()
+            await trio.sleep(pause_s)
+
+    async def _send_once(self) -> None:
+        now = self.node.clock.now()
+        again = self._outbox.take_again(now)
+        if again:
+            await self.node.bus.add_frames(again)
+        while batch := self._outbox.take(FRAMES_PER_SEND_MAX):
+            await self.node.bus.add_frames(batch)
+            self._outbox.delivered(batch, self.node.clock.now())
+
+    async def _forget_committed(self) -> None:
+        now = self.node.clock.now()
+        if not self._outbox.kept or now < self._acknowledged_due:
+            return
+        self._acknowledged_due = now + _ACKNOWLEDGED_PERIOD_S
+        mark = await self.node.bus.committed(self.node.holder)
+        self._outbox.acknowledge(mark, self.node.clock.now())
+
+    def _report(self) -> None:
+        self.node.report_work(
+            applied=self._core.applied,
+            frames_waiting=self._outbox.kept,
+            frames_lost=self._outbox.lost,
+            idle=self._idle(),
+        )
+
+    def _idle(self) -> bool:
+        unread = self.pool.reports.statistics().current_buffer_used
+        return self.pool.idle and not unread and not self._outbox.undelivered
+
+    async def _wind_down(self) -> None:
+        """Stop the engines, wait for their last reports, and send all."""
+        if self._engines_run:
+            await self.pool.apply(())
+        while not self._idle():
+            try:
+                await self._send_once()
+            except (Unavailable, ProtocolError) as error:
+                _log.warning("the last results wait", problem=str(error), frames=self._outbox.kept)
+                await trio.sleep(_RETRY_S)
+            if not self._engines_run and not self._outbox.undelivered:
+                break
+            await trio.sleep(_DELIVER_PERIOD_S / 10)
+        self._report()

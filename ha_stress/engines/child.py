@@ -1,0 +1,48 @@
+"""An engine process: `python -m ha_stress.engines.child FD INDEX COUNT`. Started by `pool`, of no use alone.
+
+It imports neither trio nor pydantic nor redis: it starts in a tenth of a second and stays small. It ends at once when
+its control socket closes, which is how it notices that its node is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+from ha_stress.engines.loop import Loop, NodeGone
+
+#: Waits may end this much late: the kernel's default of 50 us is as long as a whole response on a local network.
+TIMER_SLACK_NS: Final = 1_000
+
+
+def main(arguments: list[str]) -> int:
+    descriptor, engine, engines = (int(argument) for argument in arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the whole group; the node decides
+    _raise_descriptor_limit()
+    with contextlib.suppress(OSError):  # no such file outside Linux: pacing is a little coarser then
+        Path("/proc/self/timerslack_ns").write_text(str(TIMER_SLACK_NS))
+    loop = Loop(socket.socket(fileno=descriptor), engine=engine, engines=engines)
+    # The loop makes no cycles (a connection breaks its own when it closes), and a collection would delay arrivals.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    with contextlib.suppress(NodeGone):
+        loop.run()
+    return 0
+
+
+def _raise_descriptor_limit() -> None:
+    """Every connection is a descriptor; the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,234 @@
+"""The loop of an engine process: one epoll for all sockets and for the control socket.
+
+    read the ready sockets --> send what is due --> cut reports --> wait until the next is due or a socket is ready
+
+`epoll.poll` rounds its timeout up to a millisecond; an epoll object is itself a pollable descriptor, so `select` on it
+waits with the precision of the machine's timers.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from math import inf
+from typing import Any, Final
+
+from ha_stress.base.limits import ENGINE_LANES_REMEMBERED_MAX, ENGINE_REPORTS_UNSENT_BYTES_MAX
+from ha_stress.engines import control
+from ha_stress.engines.account import Account
+from ha_stress.engines.clock import now
+from ha_stress.engines.lane import Lane
+from ha_stress.engines.resolve import Resolver
+from ha_stress.tasks.schedule import TaskShare
+
+EVENTS_MAX: Final = 256
+#: Waking later than asked by more than this means that this process, or the machine, was stopped.
+STALL_S: Final = 1.0
+#: After a stall arrivals are held until the node says go, or for this long if it does not.
+HOLD_S: Final = 2.0
+#: How often timeouts are looked for; also how much later than its timeout a request may fail.
+SWEEP_S: Final = 0.05
+#: With very many connections the sweep gets rarer, so that it stays below about 2 % of the core.
+SWEEP_S_PER_CONNECTION: Final = 5e-6
+
+
+class NodeGone(Exception):
+    """The control socket closed: the node's process is gone, or ends."""
+
+
+class Loop:
+    """`run` returns only by NodeGone."""
+
+    def __init__(self, sock: socket.socket, *, engine: int, engines: int) -> None:
+        self._sock = sock
+        self._engine, self._engines = engine, engines
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._resolver = Resolver()
+        self._lanes: dict[str, Lane] = {}
+        self._remembered: OrderedDict[str, Lane] = OrderedDict()
+        self._deframer = control.Deframer()
+        self._unsent = bytearray()
+        self._applied = 0
+        self._said: tuple[int, bool] = (0, True)
+        self._tick_s = inf
+        self._sweep_s = inf
+        self._held_until_s = -inf
+        self._control_mask = select.EPOLLIN
+        sock.setblocking(False)
+        self._add(sock.fileno(), self._on_control)
+        self._add(self._resolver.descriptor, self._resolver.deliver)
+
+    def _add(self, descriptor: int, handler: Callable[[int], None]) -> None:
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def run(self) -> None:
+        poll, handlers, watched = self._epoll.poll, self._handlers, (self._epoll.fileno(),)
+        ready: Any = True
+        latest_s = inf  # when this pass should have begun at the latest
+        while True:
+            moment = now()
+            if moment > latest_s:
+                self._stalled(moment - latest_s + STALL_S)
+            if ready:
+                for descriptor, mask in poll(0, EVENTS_MAX):
+                    handler = handlers.get(descriptor)
+                    if handler is not None:  # closed by an earlier event of this batch
+                        handler(mask)
+            moment = now()
+            wake_s = self._work(moment)
+            if wake_s == inf:
+                latest_s = inf
+                ready = select.select(watched, (), ())[0]
+                continue
+            wait_s = max(0.0, wake_s - now())
+            latest_s = moment + wait_s + STALL_S
+            ready = select.select(watched, (), (), wait_s)[0] if wait_s else True
+
+    def _work(self, moment: float) -> float:
+        """Do what is due at `moment`; returns when there is more to do."""
+        wake_s = inf
+        closing = False
+        if moment >= self._held_until_s:
+            for lane in self._lanes.values():
+                for account in lane.accounts.values():
+                    cursor = account.cursor
+                    if cursor.due_s <= moment:
+                        lane.fire(account, moment)
+                    if cursor.due_s < wake_s:
+                        wake_s = cursor.due_s
+                    elif cursor.due_s == inf:
+                        closing = True
+        else:
+            wake_s = self._held_until_s
+        if moment >= self._sweep_s:
+            self._sweep(moment)
+        if moment >= self._tick_s:
+            self._tick()
+        if closing:
+            self._settle()
+        return min(wake_s, self._sweep_s, self._tick_s)
+
+    def _sweep(self, moment: float) -> None:
+        period_s, connections = SWEEP_S, 0
+        for lane in self._lanes.values():
+            connections += len(lane.connections)
+            period_s = min(period_s, lane.timeout_s / 4)
+            if lane.busy:
+                lane.sweep(moment)
+        self._sweep_s = moment + max(period_s, connections * SWEEP_S_PER_CONNECTION)
+
+    # Reports
+
+    def _tick(self) -> None:
+        """On the second by the wall clock: one report for each revision in which something happened."""
+        self._arm_tick()
+        if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
+            return  # the node is slow: the counters go on and the next report says all of it
+        for lane in self._lanes.values():
+            for account in lane.accounts.values():
+                self._report(account)
+
+    def _arm_tick(self) -> None:
+        wall = time.time()
+        self._tick_s = now() + 1.0 - wall % 1.0
+
+    def _report(self, account: Account) -> None:
+        if account.changed:
+            self._say(account.cut(self._engine, int(time.time())))
+
+    def _settle(self) -> None:
+        """Close the books of finished revisions at once, not at the next second."""
+        if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
+            return
+        for lane in self._lanes.values():
+            for account in lane.settle():
+                self._report(account)
+        self._say_idle()
+
+    def _say_idle(self) -> None:
+        state = (self._applied, not any(lane.accounts for lane in self._lanes.values()))
+        if state[1]:
+            self._tick_s = self._sweep_s = inf
+        if state != self._said:
+            self._said = state
+            self._say({"t": "idle", "n": state[0], "idle": state[1]})
+
+    # Control
+
+    def _on_control(self, mask: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._flush()
+        if not mask & ~select.EPOLLOUT:
+            return
+        try:
+            data = self._sock.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise NodeGone from error
+        if not data:
+            raise NodeGone
+        for message in self._deframer.feed(data):
+            if message["t"] == "apply":
+                self._apply(message["n"], [control.share_from_plain(share) for share in message["shares"]])
+            elif message["t"] == "go":
+                self._held_until_s = -inf
+
+    def _apply(self, number: int, shares: list[TaskShare]) -> None:
+        """Run exactly these shares from now on."""
+        wanted = {share.task: share for share in shares}
+        for task in [task for task in self._lanes if task not in wanted]:
+            lane = self._lanes.pop(task)
+            for account in lane.cancel():
+                self._report(account)
+            self._remembered[task] = lane
+            if len(self._remembered) > ENGINE_LANES_REMEMBERED_MAX:
+                self._remembered.popitem(last=False)
+        for task, share in wanted.items():
+            lane = self._lanes.get(task) or self._remembered.pop(task, None) or self._new_lane(share)
+            self._lanes[task] = lane
+            lane.update(share.parts)
+        self._applied = number
+        self._arm_tick()
+        self._sweep_s = now() + SWEEP_S
+        self._say_idle()
+
+    def _new_lane(self, share: TaskShare) -> Lane:
+        return Lane(
+            share,
+            engine=self._engine,
+            engines=self._engines,
+            started_s=share.started_at - time.time() + now(),
+            epoll=self._epoll,
+            handlers=self._handlers,
+            resolver=self._resolver,
+        )
+
+    def _stalled(self, slept_s: float) -> None:
+        """This process did not run for a while, so its share may have been given to others: ask before going on."""
+        moment = now()
+        self._held_until_s = moment + HOLD_S
+        self._sweep_s = moment + SWEEP_S  # the answers that came meanwhile are read before anything times out
+        self._say({"t": "stalled", "slept_s": slept_s})
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._unsent += control.frame(message)
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                del self._unsent[: self._sock.send(self._unsent)]
+        except BlockingIOError:
+            pass  # the node is slow; `_on_control` goes on when there is room
+        except OSError as error:
+            raise NodeGone from error
+        mask = select.EPOLLIN | select.EPOLLOUT if self._unsent else select.EPOLLIN
+        if mask != self._control_mask:
+            self._control_mask = mask
+            self._epoll.modify(self._sock.fileno(), mask)

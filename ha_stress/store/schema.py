@@ -1,0 +1,161 @@
+"""The tables, as SQLAlchemy Core sees them. The scripts in `migrations` create them; a test compares the two.
+
+    intent (the API writes)    tasks
+    state (the master writes)  fence, task_states, frames, ledger, latencies, marks, intake, failovers
+
+Every row of state carries the epoch that wrote it last.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+#: The newest migration script. Kept here so that a start with an up-to-date database needs no Alembic.
+HEAD: Final = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: One row: the newest mastership that has written here. Every transaction of a master moves it first.
+fence = Table(
+    "fence",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("incarnation", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("spec", JSON, nullable=False),
+    Column("rate", Float, nullable=False),
+    Column("wanted", Text, nullable=False),
+    Column("intent", BigInteger, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+task_states = Table(
+    "task_states",
+    metadata,
+    Column("task", Text, ForeignKey("tasks.id"), primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("plan", JSON(none_as_null=True)),
+    Column("seen_intent", BigInteger, nullable=False),
+    Column("ended_at", Float),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+
+#: The whole-number fields of `Counters`, each a column.
+COUNTERS: Final = ("intended", "started", "completed", "dropped", "late", "bytes_in")
+
+
+def _counters() -> list[Column[int]]:
+    return [Column(name, BigInteger, nullable=False) for name in COUNTERS]
+
+
+#: `epoch` is the one under which the engine worked, `written_epoch` that of the master who committed the frame.
+#: No foreign key to `tasks`: a frame is evidence and is kept even if its task is unknown here.
+frames = Table(
+    "frames",
+    metadata,
+    Column("node", Text, nullable=False),
+    Column("incarnation", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("engine", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("second", BigInteger, nullable=False),
+    *_counters(),
+    Column("failed_total", BigInteger, nullable=False),
+    Column("failed", JSON, nullable=False),
+    Column("statuses", JSON, nullable=False),
+    Column("response_us", LargeBinary, nullable=False),
+    Column("service_us", LargeBinary, nullable=False),
+    Column("written_epoch", BigInteger, nullable=False),
+    PrimaryKeyConstraint("node", "incarnation", "sequence"),
+    Index(None, "task", "second"),
+)
+
+#: The committed sum of one holder's frames for one revision.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("task", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("incarnation", Text, nullable=False),
+    *_counters(),
+    Column("failed", JSON, nullable=False),
+    Column("statuses", JSON, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    PrimaryKeyConstraint("task", "revision", "node", "incarnation"),
+)
+
+#: The merged histograms of a task, as HdrHistogram V2 blobs.
+latencies = Table(
+    "latencies",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("response_us", LargeBinary, nullable=False),
+    Column("service_us", LargeBinary, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+#: One row: how far the result stream has been read.
+intake = Table(
+    "intake",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("position", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+#: Per holder: `contiguous` is the mark; `islands` are the committed ranges [first, last] beyond the first gap.
+marks = Table(
+    "marks",
+    metadata,
+    Column("node", Text, nullable=False),
+    Column("incarnation", Text, nullable=False),
+    Column("contiguous", BigInteger, nullable=False),
+    Column("islands", JSON, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    PrimaryKeyConstraint("node", "incarnation"),
+)
+
+failovers = Table(
+    "failovers",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", JSON, nullable=False),
+    Column("written_epoch", BigInteger, nullable=False),
+)

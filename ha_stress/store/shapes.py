@@ -1,0 +1,37 @@
+"""Task specs and plans as JSON values. JSON has no bytes: a request body is stored as base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from ha_stress.base.errors import ProtocolError
+from ha_stress.tasks.schedule import Plan
+from ha_stress.tasks.spec import TaskSpec
+from ha_stress.wire.codec import from_plain, to_plain
+
+
+def spec_to_json(spec: TaskSpec) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(spec)
+    body = base64.b64encode(spec.request.body).decode("ascii")
+    return {**plain, "request": {**plain["request"], "body": body}}
+
+
+def spec_from_json(value: Any) -> TaskSpec:
+    """The inverse of `spec_to_json`; ProtocolError if it is not one."""
+    try:
+        request = dict(value["request"])
+        request["body"] = base64.b64decode(request.get("body", ""), validate=True)
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise ProtocolError(f"a stored task cannot be read: {error!r}") from None
+    return from_plain(TaskSpec, {**value, "request": request})
+
+
+def plan_to_json(plan: Plan | None) -> dict[str, Any] | None:
+    return None if plan is None else to_plain(plan)
+
+
+def plan_from_json(value: Any) -> Plan | None:
+    """The inverse of `plan_to_json`; ProtocolError if it is not one."""
+    return None if value is None else from_plain(Plan, value)

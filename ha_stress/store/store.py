@@ -1,0 +1,188 @@
+"""The task store: async methods over one SQL database, each one transaction in a worker thread.
+
+    intent   create_task set_rate stop_task                          written by the API of any node
+    state    take_over save_state commit_frames save_failover        written by the master, under its epoch
+    reading  task tasks rows latencies timeline position failovers fence
+
+Errors: StoreUnavailable (try again), NotFound, Conflict, ConfigError (a value out of range), and for state Fenced:
+nothing was changed, a newer master writes here. After StoreUnavailable a write may or may not have happened; every
+write may be repeated. On SQLite a crash of processes loses nothing, a power loss may lose the last commits
+(synchronous=NORMAL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import outcome
+import trio
+from sqlalchemy import Connection
+
+from ha_stress.base.limits import STORE_THREADS_MAX
+from ha_stress.cluster.mastership import Mastership
+from ha_stress.store import intake, intent, reading, state
+from ha_stress.store.engine import CALL_TIMEOUT_S, Database
+from ha_stress.store.faults import mapped
+from ha_stress.store.migrate import MIGRATION_TIMEOUT_S, migrate
+from ha_stress.store.records import Committed, TaskRecord
+from ha_stress.tasks.ledger import Frame, Row
+from ha_stress.tasks.schedule import Plan
+from ha_stress.tasks.spec import Status, TaskSpec
+
+__all__ = ["Committed", "Store", "TaskRecord", "open_store"]
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """Open the database and bring it to the newest schema. Any number of processes may do so at once.
+
+    ConfigError if the URL cannot be used or the database is newer than this program, StoreUnavailable if it does not
+    answer.
+    """
+    database = Database(url)
+    store = Store(database)
+    try:
+        await store.in_thread(partial(migrate, database), timeout_s=MIGRATION_TIMEOUT_S)
+        yield store
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(database.dispose)
+
+
+class Store:
+    """Use `open_store`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # A turn is waited for before a call's deadline starts, a thread is then free at once.
+        self._turns = trio.CapacityLimiter(STORE_THREADS_MAX)
+        self._threads = trio.CapacityLimiter(STORE_THREADS_MAX)
+
+    # Intent
+
+    async def create_task(self, spec: TaskSpec) -> None:
+        """Conflict if the id is taken by another task; the same one again is no error."""
+        await self._write(intent.create_task, spec)
+
+    async def set_rate(self, task_id: str, rate: float) -> None:
+        """Requests per second. Conflict if the task has ended or was asked to stop."""
+        await self._write(intent.set_rate, task_id, rate)
+
+    async def stop_task(self, task_id: str) -> None:
+        """Conflict if the task has ended; asking twice is no error."""
+        await self._write(intent.stop_task, task_id)
+
+    # State
+
+    async def take_over(self, record: Mastership) -> None:
+        """Move the fence: from now on every master before `record` is refused."""
+        await self._write(state.move_fence, record, "taking over")
+
+    async def save_state(
+        self,
+        record: Mastership,
+        task_id: str,
+        *,
+        status: Status,
+        plan: Plan | None,
+        seen_intent: int,
+        ended_at: float | None = None,
+    ) -> None:
+        """Replace a task's state. Conflict if the status would move backwards."""
+        state_of_task = {"status": status, "plan": plan, "seen_intent": seen_intent, "ended_at": ended_at}
+        await self._write(state.save_state, record, task_id, **state_of_task)
+
+    async def commit_frames(self, record: Mastership, frames: Sequence[Frame], position: str) -> Committed:
+        """Store each frame once and add it to the sums. `position` is the stream id read so far ("": leave it)."""
+        return await self._write(intake.commit_frames, record, frames, position)
+
+    async def save_failover(self, record: Mastership, epoch: int, data: dict[str, Any]) -> None:
+        """Keep the record of the failover that began `epoch`; `data` must be JSON."""
+        await self._write(state.save_failover, record, epoch, data)
+
+    # Reading
+
+    async def fence(self) -> Mastership:
+        """The newest mastership that has written here; NOBODY at first."""
+        return await self._read(state.read_fence)
+
+    async def position(self) -> str:
+        """The stream id up to which results are committed; "" at first."""
+        return await self._read(reading.read_position)
+
+    async def task(self, task_id: str) -> TaskRecord:
+        """NotFound if there is none."""
+        return await self._read(reading.read_task, task_id)
+
+    async def tasks(self, *, open_only: bool = False, limit: int = 1000) -> list[TaskRecord]:
+        """Newest first; `open_only` leaves out those that have ended."""
+        return await self._read(reading.read_tasks, open_only=open_only, limit=limit)
+
+    async def rows(self, task_id: str) -> list[Row]:
+        """The ledger of a task; `tasks.ledger.books` makes the totals of it."""
+        return await self._read(reading.read_rows, task_id)
+
+    async def latencies(self, task_id: str) -> tuple[bytes, bytes]:
+        """Merged HdrHistogram blobs (response, service) in microseconds; b"" where there are none."""
+        return await self._read(reading.read_latencies, task_id)
+
+    async def timeline(self, task_id: str, *, after_second: int = -1) -> list[dict[str, int]]:
+        """Sums per Unix second: second, intended, started, completed, failed, dropped. At most TIMELINE_SECONDS_MAX."""
+        return await self._read(reading.read_timeline, task_id, after_second=after_second)
+
+    async def failovers(self) -> dict[int, dict[str, Any]]:
+        """Failover records by epoch."""
+        return await self._read(reading.read_failovers)
+
+    # Threads
+
+    async def _write(self, body: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        def transaction() -> T:
+            with self._database.writer.begin() as connection:
+                return body(connection, *args, **kwargs)
+
+        return await self.in_thread(transaction)
+
+    async def _read(self, body: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        def transaction() -> T:
+            connection: Connection
+            with self._database.engine.begin() as connection:
+                return body(connection, *args, **kwargs)
+
+        return await self.in_thread(transaction)
+
+    async def in_thread(self, body: Callable[[], T], *, timeout_s: float = CALL_TIMEOUT_S) -> T:
+        """Run `body` in a thread. A cancelled caller waits for it, so that no write happens behind anybody's back.
+
+        That wait is bounded: SQLite waits for nothing but locks, which its busy timeout bounds; from a server that does
+        not answer within `timeout_s` all connections are cut.
+        """
+
+        def work() -> T:
+            with mapped():
+                return body()
+
+        async with self._turns:
+            if self._database.is_sqlite:
+                return await trio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=False)
+            watch = trio.CancelScope(shield=True)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._cut_when_due, watch, timeout_s, name="store.deadline")
+                try:
+                    # As a value, because an exception that leaves a nursery comes out wrapped in a group.
+                    answer = await trio.to_thread.run_sync(
+                        outcome.capture, work, limiter=self._threads, abandon_on_cancel=False
+                    )
+                finally:
+                    watch.cancel()
+        return answer.unwrap()
+
+    async def _cut_when_due(self, watch: trio.CancelScope, timeout_s: float) -> None:
+        with watch:
+            await trio.sleep(timeout_s)
+            self._database.cut()

@@ -1,0 +1,265 @@
+"""The sentinel's shell: one rhythm. Feed the core, perform its effects in order, wait for the next event or deadline.
+
+    probes, peers, Redis, time --> Sentinel.step --> votes on disk, messages to peers, the award, events
+
+What may wait (disk, Redis) runs as a task and comes back as an event, so the loop itself never waits.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from ha_stress import __version__, log
+from ha_stress.base.clock import Clock, SystemClock
+from ha_stress.base.config import SentinelConfig
+from ha_stress.base.errors import BusUnavailable, MeshUnavailable, ProtocolError
+from ha_stress.base.ids import new_incarnation
+from ha_stress.bus.client import Bus, open_bus
+from ha_stress.bus.outbox import Outbox
+from ha_stress.cluster.events import Event
+from ha_stress.cluster.members import NodeInfo, SentinelInfo
+from ha_stress.mesh.connection import Connection
+from ha_stress.mesh.server import serve_mesh
+from ha_stress.wire.messages import Ping, PreVoteReply, PreVoteRequest, Views, VoteReply, VoteRequest
+from sentinel import effects as fx
+from sentinel.core import Sentinel
+from sentinel.probe import Address, NodeProbe, PeerLink
+from sentinel.votefile import VoteFile
+
+#: Redis did not answer: how long until it is asked again.
+BUS_RETRY_S = 0.1
+
+
+class SentinelServer:
+    """One sentinel process."""
+
+    def __init__(self, config: SentinelConfig, bus: Bus, nursery: trio.Nursery, clock: Clock) -> None:
+        self.config = config
+        self.bus = bus
+        self.clock = clock
+        self.incarnation = new_incarnation()
+        self.log = log.get("sentinel").bind(sentinel=config.id)
+        self.outbox = Outbox(bus, config.id)
+        self.mesh_port = 0
+        self._nursery = nursery
+        self._file = VoteFile(config.data_dir, config.id)
+        self._core = Sentinel(
+            config,
+            self._file.load(),
+            version=__version__,
+            random=random.random,
+            wall=clock.wall,
+            now=clock.now(),
+        )
+        self._wake = trio.Event()
+        self._infos: dict[str, NodeInfo] = {}
+        self._probes: dict[str, trio.CancelScope] = {}
+        self._found: dict[str, Address] = {peer: _address(text) for peer, text in config.addresses.items()}
+        self._links = {
+            peer: PeerLink(peer, partial(self._found.get, peer), secret=config.secret, timing=config.timing)
+            for peer in self._core.peers
+        }
+
+    # --- the rhythm ---
+
+    def feed(self, event: fx.Happening) -> None:
+        """One step: the event in, the effects out, in order. Synchronous."""
+        before = self._core.deadline()
+        for effect in self._core.step(event, self.clock.now()):
+            self._perform(effect)
+        if self._core.deadline() < before:
+            self._wake.set()
+
+    async def _follow_time(self) -> None:
+        """Feed `Ticked` at each deadline."""
+        while True:
+            deadline = self._core.deadline()
+            with trio.move_on_after(max(0.0, deadline - self.clock.now())) as waited:
+                await self._wake.wait()
+                self._wake = trio.Event()
+            if waited.cancelled_caught:
+                self.feed(fx.Ticked())
+
+    def _perform(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.SendPeer(to, message):
+                self._links[to].send(message)
+            case fx.SaveVote(state):
+                self._nursery.start_soon(self._save_vote, state)
+            case fx.Award():
+                self._nursery.start_soon(self._award, effect)
+            case fx.Announce(record):
+                self._nursery.start_soon(self._try_bus, "announce", partial(self.bus.announce, record))
+            case fx.Repair(record):
+                self._nursery.start_soon(self._repair, effect)
+            case fx.SaveFailover(epoch, data):
+                self._nursery.start_soon(
+                    self._try_bus, "keep the failover record", partial(self.bus.save_failover, epoch, data)
+                )
+            case fx.Emit(name, epoch, subject, cause, detail):
+                self.outbox.say(
+                    Event(name=name, source=self.config.id, epoch=epoch, subject=subject, cause=cause, detail=detail)
+                )
+
+    # --- effects that wait ---
+
+    async def _save_vote(self, state: fx.VoteState) -> None:
+        try:
+            await trio.to_thread.run_sync(self._file.save, state)
+        except OSError as error:
+            self.feed(fx.VoteNotSaved(state, str(error)))
+        else:
+            self.feed(fx.VoteSaved(state))
+
+    async def _award(self, effect: fx.Award) -> None:
+        record = effect.record
+        try:
+            answer = await self.bus.award(record, failover=effect.failover, source=self.config.id)
+        except BusUnavailable as error:
+            self.log.warning("the award was not answered", problem=str(error))
+            self.feed(fx.AwardAnswered(record.epoch, None))
+        else:
+            self.feed(fx.AwardAnswered(record.epoch, answer.newest))
+
+    async def _repair(self, effect: fx.Repair) -> None:
+        async def repair() -> None:
+            if await self.bus.repair(effect.record):
+                self._perform(fx.Emit("+repaired", effect.record.epoch, effect.record.node, "Redis had a lower epoch"))
+
+        await self._try_bus("repair the record", repair)
+
+    async def _try_bus(self, what: str, call: Callable[[], object]) -> bool:
+        """One call to Redis; whether it answers is news for the core."""
+        try:
+            await call()  # type: ignore[misc]
+        except BusUnavailable as error:
+            self.log.warning(f"could not {what}", problem=str(error))
+            self.feed(fx.BusChanged(False))
+            return False
+        self.feed(fx.BusChanged(True))
+        return True
+
+    # --- Redis ---
+
+    async def _follow_redis(self) -> None:
+        """Read the record, the registry and the peers' addresses on each hint, on each new subscription, and in time."""
+        keys = self.bus.keys
+        async with self.bus.subscribe(keys.election_channel) as hints:
+            while True:
+                if not await self._try_bus("read the records", self._read_records):
+                    await trio.sleep(BUS_RETRY_S)
+                    continue
+                with trio.move_on_after(self.config.timing.info_period_s):
+                    await hints.receive()
+
+    async def _read_records(self) -> None:
+        self.feed(fx.RecordRead(await self.bus.mastership()))
+        await self.bus.publish_sentinel(self.info())
+        for peer in await self.bus.sentinels():
+            if peer.id in self._links and peer.id not in self.config.addresses:
+                self._found[peer.id] = (peer.mesh_host, peer.mesh_port)
+        self._infos = {info.id: info for info in await self.bus.nodes()}
+        self.feed(fx.NodesListed(tuple(self._infos.values())))
+        self._adjust_probes()
+
+    def _adjust_probes(self) -> None:
+        """One probe for each node that the core watches and whose address is known."""
+        for node in self._core.watch.nodes:
+            if node not in self._probes and node in self._infos:
+                self._probes[node] = trio.CancelScope()
+                self._nursery.start_soon(self._probe, node, self._infos[node])
+        for node in [node for node in self._probes if node not in self._core.watch.nodes]:
+            self._probes.pop(node).cancel()
+
+    async def _probe(self, node: str, first: NodeInfo) -> None:
+        known = (first.mesh_host, first.mesh_port)
+
+        def address() -> Address:
+            """The newest known one: a restarted node may have another port; an expired key takes none away."""
+            nonlocal known
+            info = self._infos.get(node)
+            known = (info.mesh_host, info.mesh_port) if info else known
+            return known
+
+        probe = NodeProbe(
+            node, address, secret=self.config.secret, timing=self.config.timing, ping=self._ping, feed=self.feed
+        )
+        with self._probes[node]:
+            await probe.run()
+
+    def _ping(self, number: int) -> Ping:
+        return Ping(
+            sender=self.config.id,
+            number=number,
+            record=self._core.record,
+            voted_epoch=self._core.voter.state.voted_epoch,
+            sentinels=len(self.config.members),
+        )
+
+    # --- life ---
+
+    def info(self) -> SentinelInfo:
+        return SentinelInfo(
+            id=self.config.id,
+            incarnation=self.incarnation,
+            mesh_host=self.config.advertise_host or self.config.host,
+            mesh_port=self.mesh_port,
+            epoch=self._core.record.epoch,
+            tilt=self._core.watch.tilt,
+            leading=self._core.campaign.leading_epoch > 0,
+            pid=os.getpid(),
+            version=__version__,
+            sent_at=self.clock.wall(),
+        )
+
+    async def start(self) -> None:
+        """Open the endpoint and begin to watch."""
+        config = self.config
+        self.mesh_port = await self._nursery.start(
+            serve_mesh, config.host, config.mesh_port, config.secret, self._listen
+        )
+        self._nursery.start_soon(self.outbox.run, name="sentinel.outbox")
+        for link in self._links.values():
+            self._nursery.start_soon(link.run, name=f"sentinel.link.{link.peer}")
+        self._nursery.start_soon(self._follow_time, name="sentinel.time")
+        self._nursery.start_soon(self._follow_redis, name="sentinel.redis")
+        self.log.info("watching", mesh_port=self.mesh_port, members=len(config.members), quorum=config.effective_quorum)
+
+    async def _listen(self, connection: Connection) -> None:
+        """A peer's connection: each message is an event."""
+        while True:
+            try:
+                message = await connection.receive()
+                if isinstance(message, Views | PreVoteRequest | PreVoteReply | VoteRequest | VoteReply):
+                    self.feed(fx.PeerSaid(message))
+            except MeshUnavailable:
+                return
+            except ProtocolError as error:
+                self.log.warning("a mesh message was not understood", problem=str(error))
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def run_sentinel(
+    config: SentinelConfig,
+    *,
+    on_ready: Callable[[dict[str, object]], None] | None = None,
+    stop: trio.Event | None = None,
+) -> None:
+    """Run a sentinel until `stop` is set. `on_ready` is told id, pid and mesh_port."""
+    async with open_bus(config.redis_url, config.cluster) as bus, trio.open_nursery() as nursery:
+        server = SentinelServer(config, bus, nursery, SystemClock())
+        await server.start()
+        if on_ready is not None:
+            on_ready({"id": config.id, "pid": os.getpid(), "mesh_port": server.mesh_port})
+        await (stop or trio.Event()).wait()
+        nursery.cancel_scope.cancel()
+        await server.outbox.flush(config.timing.resend_s)

@@ -1,0 +1,266 @@
+"""Real servers, well-behaved and not: each answer is counted as what it is, each failure under its kind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from ha_stress.engines.failures import MEANING
+from ha_stress.engines.http1 import request_bytes
+from ha_stress.tasks.ledger import Counters
+from ha_stress.tasks.spec import HttpRequest
+from tests.engine_support import part, raw_server, read_request, running_pool, share, target_process, unused_port
+
+Serve = Callable[[socket.socket, int], None]
+COUNT = 20
+
+
+def replies(*segments: bytes, end: bool = False) -> Serve:
+    """Answer every request with these segments, each in its own packet."""
+
+    def serve(sock: socket.socket, _number: int) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        pause = threading.Event()
+        while read_request(sock):
+            for segment in segments:
+                sock.sendall(segment)
+                if len(segments) > 1:
+                    pause.wait(0.002)  # so that the segments arrive apart
+            if end:
+                return
+
+    return serve
+
+
+async def run(url: str, *, rate: float = 200.0, count: int = COUNT, **more: object) -> Counters:
+    async with running_pool() as rig:
+        await rig.pool.apply([share(url, part(rate, count), **more)])  # type: ignore[arg-type]
+        books = await rig.settled()
+        assert books.started == count
+        assert books.under_way == 0
+        assert set(books.failed) <= set(MEANING)
+        return books
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+GOOD: dict[str, Serve] = {
+    "content-length": replies(OK + b"Content-Length: 5\r\n\r\nhello"),
+    "split in the middle of a header": replies(OK + b"Content-Len", b"gth: 5\r\n\r\nhe", b"llo"),
+    "chunked": replies(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n"),
+    "chunked with trailer": replies(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n"),
+    "100 and 103 first": replies(
+        b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK, b"Content-Length: 0\r\n\r\n"
+    ),
+    "204": replies(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "304 with a length": replies(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n"),
+    "1.0 keep-alive": replies(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"),
+    "500": replies(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"),
+}
+CLOSING: dict[str, Serve] = {
+    "connection close": replies(OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok", end=True),
+    "1.0 to the end of the connection": replies(b"HTTP/1.0 200 OK\r\n\r\n", b"a body", end=True),
+    "1.1 to the end of the connection": replies(OK + b"\r\n", b"a body", end=True),
+    "1.0 without any body": replies(b"HTTP/1.0 200 OK\r\n\r\n", end=True),
+    "keep-alive, then closed at once": replies(OK + b"Content-Length: 2\r\n\r\nok", end=True),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+async def test_answers_that_keep_the_connection(name: str) -> None:
+    with raw_server(GOOD[name]) as server:
+        books = await run(server.url, rate=50, count=10)
+        assert books.completed == 10
+        assert sum(books.statuses.values()) == 10
+        assert server.connections <= 5  # a slow machine may need a second one, a new one each time would be a bug
+
+
+@pytest.mark.parametrize("name", CLOSING)
+async def test_answers_that_end_the_connection(name: str) -> None:
+    with raw_server(CLOSING[name]) as server:
+        books = await run(server.url, rate=100)
+        assert books.completed == COUNT, books
+        assert server.connections == COUNT
+
+
+async def test_a_head_answer_ends_with_its_headers_and_keeps_the_connection() -> None:
+    with raw_server(replies(OK + b"Content-Length: 5000\r\n\r\n")) as server:
+        books = await run(server.url, rate=50, count=10, method="HEAD")
+        assert books.completed == 10
+        assert server.connections <= 5
+
+
+async def test_a_head_answer_with_close_is_not_reused() -> None:
+    with raw_server(replies(OK + b"Connection: close\r\nContent-Length: 5000\r\n\r\n", end=True)) as server:
+        books = await run(server.url, method="HEAD")
+        assert books.completed == COUNT
+        assert server.connections == COUNT
+
+
+def reset(sock: socket.socket, _number: int) -> None:
+    read_request(sock)
+    sock.sendall(OK + b"Content-Length: 500\r\n\r\nbegin")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def close_mutely(sock: socket.socket, _number: int) -> None:
+    read_request(sock)
+
+
+BAD: dict[str, tuple[Serve, str]] = {
+    "reset in the middle": (reset, "reset"),
+    "closed before any byte": (close_mutely, "closed"),
+    "closed in the middle of a body": (replies(OK + b"Content-Length: 500\r\n\r\nbegin", end=True), "closed"),
+    "closed in the middle of a chunk": (replies(OK + b"Transfer-Encoding: chunked\r\n\r\n9\r\nx", end=True), "closed"),
+    "closed in the middle of the headers": (replies(OK + b"Content-Le", end=True), "closed"),
+    "closed after 100": (replies(b"HTTP/1.1 100 Continue\r\n\r\n", end=True), "closed"),
+    "not HTTP": (replies(b"SSH-2.0-OpenSSH_9.2\r\n", end=True), "protocol"),
+    "bad chunk size": (replies(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", end=True), "protocol"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_broken_answers_are_counted_under_their_kind(name: str) -> None:
+    serve, kind = BAD[name]
+    with raw_server(serve) as server:
+        books = await run(server.url)
+        assert books.failed == {kind: COUNT}
+
+
+async def test_nothing_listening_is_connect_refused() -> None:
+    assert (await run(f"http://127.0.0.1:{unused_port()}/")).failed == {"connect_refused": COUNT}
+
+
+async def test_a_full_backlog_is_connect_timeout() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        books = await run(f"http://127.0.0.1:{address[1]}/", count=5, timeout_s=0.2)
+        assert books.failed == {"connect_timeout": 5}
+        for filler in fillers:
+            filler.close()
+
+
+async def test_a_server_that_never_answers_is_timeout() -> None:
+    with raw_server(lambda sock, _n: [read_request(sock), sock.recv(1)] and None) as server:
+        assert (await run(server.url, timeout_s=0.2)).failed == {"timeout": COUNT}
+
+
+async def test_a_server_that_drips_for_ever_is_timeout() -> None:
+    def drip(sock: socket.socket, _number: int) -> None:
+        read_request(sock)
+        pause = threading.Event()
+        sock.sendall(OK + b"Content-Length: 5000\r\n\r\n")
+        while not pause.wait(0.02):
+            sock.sendall(b".")
+
+    with raw_server(drip) as server:
+        assert (await run(server.url, timeout_s=0.3)).failed == {"timeout": COUNT}
+
+
+async def test_a_name_without_address_is_dns() -> None:
+    assert (await run("http://no-such-host.invalid/", timeout_s=2)).failed == {"dns": COUNT}
+
+
+async def test_a_name_whose_first_address_refuses_works_by_the_next() -> None:
+    with raw_server(GOOD["content-length"]) as server:
+        assert (await run(f"http://localhost:{server.port}/")).completed == COUNT
+
+
+async def test_a_large_body_is_sent_whole_and_once() -> None:
+    with target_process() as target:
+        books = await run(target.url, rate=20, count=10, method="POST", body=b"x" * (2 << 20), timeout_s=30)
+        assert books.completed == 10
+        assert target.counted() == 10
+
+
+async def test_a_large_answer_is_read_whole() -> None:
+    with target_process("--body-bytes", "1000000") as target:
+        books = await run(target.url, rate=50)
+        assert books.completed == COUNT
+        assert books.bytes_in > COUNT * 1_000_000
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [
+            *command.split(),
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(cert),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return key, cert
+
+
+def tls_wrap(key: Path, cert: Path) -> Callable[[socket.socket], socket.socket]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return lambda sock: context.wrap_socket(sock, server_side=True)
+
+
+async def test_https_with_a_trusted_certificate_works(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "SSL_CERT_FILE", str(certificate[1]))
+    body = b"y" * 300_000
+    reply = replies(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    with raw_server(reply, tls_wrap(*certificate)) as server:
+        books = await run(f"https://localhost:{server.port}/", rate=50)
+        assert books.completed == COUNT, books
+        assert server.connections <= 12
+
+
+async def test_https_with_an_unknown_certificate_is_tls(certificate: tuple[Path, Path]) -> None:
+    with raw_server(GOOD["content-length"], tls_wrap(*certificate)) as server:
+        assert (await run(f"https://localhost:{server.port}/")).failed == {"tls": COUNT}
+
+
+async def test_https_to_a_server_that_speaks_plain_http_is_tls() -> None:
+    with raw_server(replies(b"")) as server, trio.fail_after(20):
+        server.url = f"https://127.0.0.1:{server.port}/"
+
+        def answer_plainly(sock: socket.socket, _number: int) -> None:
+            sock.recv(10)
+            sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        server._serve = answer_plainly
+        assert set((await run(server.url)).failed) <= {"tls", "reset"}
+
+
+def test_the_request_has_host_agent_and_length_unless_the_task_gives_them() -> None:
+    plain = request_bytes(HttpRequest(url="http://h.example:81/a/b?c=d"))
+    assert plain.startswith(b"GET /a/b?c=d HTTP/1.1\r\nHost: h.example:81\r\nUser-Agent: ha-stress/")
+    assert b"Content-Length" not in plain
+    assert request_bytes(HttpRequest(url="http://u:p@h?q")).startswith(b"GET /?q HTTP/1.1\r\nHost: h\r\n")
+    post = request_bytes(
+        HttpRequest(url="http://h", method="post", headers=(("host", "other"), ("X", "y")), body=b"123")
+    )
+    assert post.startswith(b"POST / HTTP/1.1\r\n")
+    assert b"Host: h" not in post
+    assert b"Content-Length: 3\r\n" in post
+    assert post.endswith(b"host: other\r\nX: y\r\n\r\n123")

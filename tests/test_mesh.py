@@ -1,0 +1,356 @@
+"""The mesh over real sockets and with real processes that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio_websocket
+
+from ha_stress.base.errors import ConfigError, MeshUnavailable, ProtocolError
+from ha_stress.base.limits import MESH_MESSAGE_BYTES_MAX
+from ha_stress.cluster.mastership import NOBODY
+from ha_stress.mesh.client import connect_mesh
+from ha_stress.mesh.connection import Connection
+from ha_stress.mesh.server import serve_mesh
+from ha_stress.wire.messages import Ping, VoteReply
+
+HOST = "127.0.0.1"
+
+
+def ping(number: int = 1, sender: str = "s1") -> Ping:
+    return Ping(sender=sender, number=number, record=NOBODY, voted_epoch=0, sentinels=3)
+
+
+async def echo(connection: Connection) -> None:
+    while True:
+        await connection.send(await connection.receive())
+
+
+@asynccontextmanager
+async def serving(handler: Callable[[Connection], Awaitable[None]] = echo, secret: str = "") -> AsyncIterator[int]:
+    async with trio.open_nursery() as nursery:
+        port: int = await nursery.start(serve_mesh, HOST, 0, secret, handler)
+        yield port
+        nursery.cancel_scope.cancel()
+
+
+async def round_trip(port: int, secret: str = "") -> None:
+    with trio.fail_after(5):
+        async with connect_mesh(HOST, port, secret, connect_timeout_s=2) as connection:
+            await connection.send(ping())
+            assert await connection.receive() == ping()
+
+
+async def test_messages_go_both_ways_in_order() -> None:
+    async with serving() as port:
+        with trio.fail_after(5):
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                for number in range(50):
+                    await connection.send(ping(number))
+                assert [await connection.receive() for _ in range(50)] == [ping(number) for number in range(50)]
+
+
+async def test_the_right_secret_enters_and_a_wrong_or_missing_one_does_not() -> None:
+    async with serving(secret="s3cret é") as port:
+        await round_trip(port, "s3cret é")
+        for wrong in ("", "s3cret", "S3CRET é"):
+            with pytest.raises(MeshUnavailable, match="refused our secret") as caught:
+                await round_trip(port, wrong)
+            assert not caught.value.refused
+        await round_trip(port, "s3cret é")
+
+
+async def test_an_open_mesh_takes_any_secret() -> None:
+    async with serving() as port:
+        await round_trip(port, "whatever")
+
+
+async def test_a_port_where_nothing_listens_is_a_refused_dial() -> None:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+        started = time.monotonic()
+        with pytest.raises(MeshUnavailable, match="nothing listens") as caught:
+            await round_trip(port)
+    assert caught.value.refused
+    assert time.monotonic() - started < 0.5
+
+
+async def test_a_name_with_several_addresses_is_refused_only_if_all_are() -> None:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        with pytest.raises(MeshUnavailable) as caught:
+            async with connect_mesh("localhost", probe.getsockname()[1], "", connect_timeout_s=2):
+                raise AssertionError("unreachable")
+    assert caught.value.refused
+
+
+async def test_a_listener_that_never_answers_is_a_timeout_and_not_a_refusal() -> None:
+    with socket.socket() as silent:
+        silent.bind((HOST, 0))
+        silent.listen()
+        started = time.monotonic()
+        with pytest.raises(MeshUnavailable) as caught:
+            async with connect_mesh(HOST, silent.getsockname()[1], "", connect_timeout_s=0.2):
+                raise AssertionError("unreachable")
+    assert not caught.value.refused
+    assert 0.1 < time.monotonic() - started < 1.0
+
+
+async def test_a_host_without_address_is_unreachable_and_not_a_refusal() -> None:
+    with pytest.raises(MeshUnavailable) as caught:
+        async with connect_mesh("no-such-host.invalid", 1, "", connect_timeout_s=2):
+            raise AssertionError("unreachable")
+    assert not caught.value.refused
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"\x00\xff garbage\r\n\r\n"])
+async def test_a_server_that_is_no_mesh_is_told_from_one_at_once(answer: bytes) -> None:
+    async def other(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        if answer:
+            await stream.send_all(answer)
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(trio.serve_tcp, other, 0)
+        started = time.monotonic()
+        with pytest.raises(MeshUnavailable):
+            async with connect_mesh("localhost", listener.socket.getsockname()[1], "", connect_timeout_s=3):
+                raise AssertionError("unreachable")
+        nursery.cancel_scope.cancel()
+    assert time.monotonic() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    "noise", [b"", b"\x16\x03\x01\x00\xff" * 50, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\n" * 70_000]
+)
+async def test_a_port_scanner_does_not_disturb_the_server(noise: bytes) -> None:
+    async with serving(secret="x") as port:
+        for _ in range(3):
+            stream = await trio.open_tcp_stream(HOST, port)
+            try:
+                await stream.send_all(noise)
+            except trio.BrokenResourceError:
+                assert noise, "the server hung up early"
+            await stream.aclose()
+        await round_trip(port, "x")
+
+
+SERVER = f"""
+import trio
+from ha_stress.mesh.server import serve_mesh
+async def echo(connection):
+    while True:
+        await connection.send(await connection.receive())
+async def main():
+    async with trio.open_nursery() as nursery:
+        print(await nursery.start(serve_mesh, {HOST!r}, 0, "", echo), flush=True)
+trio.run(main)
+"""
+
+
+async def test_a_peer_that_is_killed_is_noticed_at_once_and_its_port_refuses() -> None:
+    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        port = int(await trio.to_thread.run_sync(process.stdout.readline))
+        async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+            await connection.send(ping())
+            with trio.fail_after(5):
+                await connection.receive()
+            process.kill()
+            killed_at = time.monotonic()
+            with trio.fail_after(5), pytest.raises(MeshUnavailable, match="closed"):
+                await connection.receive()
+            assert time.monotonic() - killed_at < 0.3
+            with pytest.raises(MeshUnavailable):
+                await connection.send(ping())
+        process.wait()
+        with pytest.raises(MeshUnavailable) as caught:
+            await round_trip(port)
+        assert caught.value.refused
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+async def test_sending_to_a_suspended_peer_ends_in_time_and_so_does_closing() -> None:
+    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        port = int(await trio.to_thread.run_sync(process.stdout.readline))
+        async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+            os.kill(process.pid, signal.SIGSTOP)
+            big = ping(sender="x" * 500_000)
+            with trio.fail_after(10), pytest.raises(MeshUnavailable, match="did not take"):
+                while True:
+                    began = time.monotonic()
+                    await connection.send(big)
+            assert time.monotonic() - began < 1.5
+            with trio.fail_after(1), pytest.raises(MeshUnavailable):
+                await connection.receive()
+        async with connect_mesh_or_timeout(port):
+            raise AssertionError("a suspended server cannot shake hands")
+    except MeshUnavailable as error:
+        assert not error.refused
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def connect_mesh_or_timeout(port: int) -> object:
+    return connect_mesh(HOST, port, "", connect_timeout_s=0.2)
+
+
+async def test_closing_is_bounded_when_the_other_side_does_not_say_goodbye() -> None:
+    async def deaf(stream: trio.SocketStream) -> None:
+        async with trio.open_nursery() as nursery:
+            request = await trio_websocket.wrap_server_stream(nursery, stream)
+            await request.accept()
+            await trio.sleep_forever()
+
+    async def mute(connection: Connection) -> None:
+        await trio.sleep_forever()
+
+    async with serving(mute) as port:
+        async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+            started = time.monotonic()
+            await connection.aclose()
+            await connection.aclose()
+        assert time.monotonic() - started < 1.0
+
+
+async def test_a_message_over_the_limit_is_refused_by_the_sender_and_ends_a_connection_at_the_receiver() -> None:
+    ended: list[Exception] = []
+
+    async def listen(connection: Connection) -> None:
+        try:
+            await connection.receive()
+        except MeshUnavailable as error:
+            ended.append(error)
+            raise
+
+    async with serving(listen) as port:
+        with trio.fail_after(5):
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                with pytest.raises(ProtocolError, match="over the limit"):
+                    await connection.send(ping(sender="x" * MESH_MESSAGE_BYTES_MAX))
+                await connection._websocket.send_message(b"x" * (MESH_MESSAGE_BYTES_MAX + 1))
+                with pytest.raises(MeshUnavailable):
+                    await connection.receive()
+        assert ended
+
+
+@pytest.mark.parametrize("bad", [b"", b"\xc1", b"\x93\x01\x02\x03", "text"])
+async def test_bytes_that_are_no_message_are_a_protocol_error_and_the_server_goes_on(bad: bytes | str) -> None:
+    seen: list[ProtocolError] = []
+
+    async def listen(connection: Connection) -> None:
+        try:
+            await connection.send(await connection.receive())
+        except ProtocolError as error:
+            seen.append(error)
+            raise
+
+    async with serving(listen) as port:
+        with trio.fail_after(5):
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                await connection._websocket.send_message(bad)
+                with pytest.raises(MeshUnavailable):
+                    await connection.receive()
+        assert len(seen) == 1
+        await round_trip(port)
+
+
+async def test_a_bug_in_a_handler_ends_the_server() -> None:
+    async def broken(connection: Connection) -> None:
+        await connection.receive()
+        raise RuntimeError("a bug")
+
+    with trio.fail_after(5), pytest.raises(BaseExceptionGroup) as caught:
+        async with serving(broken) as port:
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                await connection.send(ping())
+                await trio.sleep_forever()
+    assert caught.group_contains(RuntimeError)
+
+
+async def test_an_error_in_the_block_of_a_client_comes_out_as_it_is() -> None:
+    async with serving() as port:
+        with pytest.raises(KeyError):
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2):
+                raise KeyError("mine")
+
+
+async def test_a_client_can_be_cancelled_in_the_middle_of_anything() -> None:
+    async with serving() as port:
+        for timeout_s in (0.0, 0.001, 0.003, 0.01, 0.05):
+            with trio.move_on_after(timeout_s) as scope:
+                async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                    await connection.receive()
+            assert scope.cancelled_caught
+        await round_trip(port)
+
+
+async def test_several_tasks_may_send_at_once() -> None:
+    async with serving() as port:
+        with trio.fail_after(5):
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                async with trio.open_nursery() as nursery:
+                    for number in range(30):
+                        nursery.start_soon(connection.send, ping(number))
+                got = [await connection.receive() for _ in range(30)]
+    assert sorted(m.number for m in got if isinstance(m, Ping)) == list(range(30))
+
+
+async def test_small_messages_are_not_held_back() -> None:
+    options: list[int] = []
+
+    async def look(connection: Connection) -> None:
+        options.append(connection._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        await connection.send(VoteReply(sender="s", epoch=1, granted=True, reason="", voted_epoch=1))
+
+    async with serving(look) as port:
+        with trio.fail_after(5):
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                await connection.receive()
+                options.append(connection._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert all(options)
+
+
+async def test_a_port_that_is_taken_is_a_configuration_error() -> None:
+    async with serving() as port:
+        with pytest.raises(ConfigError, match="cannot listen"):
+            await serve_mesh(HOST, port, "", echo)
+
+
+async def test_the_end_of_the_server_ends_its_connections_at_once() -> None:
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+
+            async def server(task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+                with scope:
+                    await serve_mesh(HOST, 0, "", echo, task_status=task_status)
+
+            port = await nursery.start(server)
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                await connection.send(ping())
+                await connection.receive()
+                scope.cancel()
+                with pytest.raises(MeshUnavailable):
+                    await connection.receive()
