@@ -1,0 +1,15 @@
+"""Faults for a live cluster, one script each: do it, say what was done, wait for recovery, check from outside.
+
+    python -m chaos.kill_master         kill -9 the acting master's process tree
+    python -m chaos.kill_worker         kill -9 a worker's process tree
+    python -m chaos.kill_leader         kill -9 the sentinel that led the last failover
+    python -m chaos.pause master        SIGSTOP a process tree, SIGCONT it later
+    python -m chaos.restart_redis       kill -9 Redis and start it again with its data
+
+They look at the cluster with a plain Redis client and at processes of this machine with psutil; they share nothing with
+the running program but the names of the keys. Exit code 0: recovered, and all invariants hold; 1: not; 2: bad input.
+
+    outside      what can be seen of a cluster from outside
+    invariants   what must be true of it
+    script       the frame of every script: arguments, steps, verdict
+"""

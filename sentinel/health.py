@@ -93,8 +93,9 @@ def acts_under(info: NodeInfo, record: Mastership) -> bool:
 
 
 def crashed(view: NodeView, timing: Timing) -> bool:
-    """Crash evidence, as defined at the head of this module."""
-    return (
+    """Crash evidence, as defined at the head of this module. Like silence it ends with an answer: a process that starts
+    again takes connections before it says who it is."""
+    return _unanswered(view, "crash") or (
         not view.connected
         and view.broke_at is not None
         and view.refused >= timing.crash_dials
@@ -135,9 +136,12 @@ def judge(
 
 def _silent(view: NodeView, timing: Timing, stretch: float, now: float) -> bool:
     """Silence ends with an answer and with nothing else, least of all with this sentinel's patience growing."""
-    if view.down_cause == "silence" and view.down_since is not None and view.silent_since() <= view.down_since:
-        return True
-    return now - view.silent_since() >= timing.down_after_s * stretch
+    return _unanswered(view, "silence") or now - view.silent_since() >= timing.down_after_s * stretch
+
+
+def _unanswered(view: NodeView, cause: str) -> bool:
+    """It is down because of `cause`, and has not answered since."""
+    return view.down_cause == cause and view.down_since is not None and view.silent_since() <= view.down_since
 
 
 def _not_acting(

@@ -39,7 +39,7 @@ class Rig:
 
     async def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
         with trio.fail_after(within_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  the condition is outside this process
                 await trio.sleep(0.01)
 
     async def settled(self, within_s: float = 15.0) -> Counters:
@@ -72,7 +72,7 @@ async def running_pool(
 
 
 def part(rate: float, limit: int | None, *, revision: int = 1, at_s: float = 0.0, **more: Any) -> Part:
-    slots = {"modulus": 1, "slots": (0,)} | more
+    slots: dict[str, Any] = {"modulus": 1, "slots": (0,)} | more
     return Part(revision=revision, at_s=at_s, rate=rate, limit=limit, **slots)
 
 

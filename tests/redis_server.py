@@ -66,12 +66,16 @@ def cluster() -> str:
 
 @contextmanager
 def redis_process(folder: Path, *settings: str) -> Iterator[str]:
-    """Debian's Redis with more settings; yields the URL (without the credentials that `settings` may ask for)."""
+    """Debian's Redis with more settings, in which PORT stands for the port that it listens on.
+
+    Yields the URL, without the credentials that `settings` may ask for.
+    """
     assert DEBIAN_REDIS is not None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [DEBIAN_REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *settings]
+    command = [part.replace("PORT", str(port)) for part in command]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         until(lambda: _listens(port), "redis-server listens")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from ha_stress.base.errors import BusUnavailable, ConfigError
 from ha_stress.base.limits import HINT_QUEUE_MAX
+from ha_stress.bus import feed
 from ha_stress.bus.client import Bus, Hint, Resubscribed, open_bus
 from ha_stress.bus.embedded import EmbeddedRedis
+from ha_stress.cluster.events import Event
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from tests.redis_server import (
     DEBIAN_REDIS,
@@ -100,6 +105,45 @@ async def test_after_a_restart_the_next_call_succeeds_at_once_and_the_data_is_th
         assert (await bus.hold_lease(record, 3.0)).held, "a script that the new server does not know is sent again"
 
 
+async def test_writes_that_are_not_repeated_do_not_meet_connections_of_a_dead_server(
+    own_valkey: EmbeddedRedis, cluster: str
+) -> None:
+    async with open_bus(own_valkey.url, cluster) as bus:
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):  # several pooled connections
+                nursery.start_soon(bus.ping)
+        own_valkey.kill()
+        own_valkey.restart()
+        for epoch in range(1, 9):
+            award = Mastership(epoch=epoch, node="a", incarnation="1")
+            assert (await bus.award(award, failover={}, source="s1")).won
+            assert (await bus.add_event(Event(name="+acting", source="a", epoch=epoch))).sequence == 2 * epoch
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_connection_that_dies_under_a_call_is_replaced_once_if_the_call_may_be_repeated(
+    valkey: EmbeddedRedis, cluster: str, again: bool
+) -> None:
+    attempts = 0
+
+    def work(client: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        with client.client() as single:  # one connection, which the server closes before it is used again
+            own_id = single.client_id()
+            if attempts == 1:
+                client.client_kill_filter(_id=str(own_id), skipme=False)
+            return single.ping()
+
+    async with open_bus(valkey.url, cluster) as bus:
+        if again:
+            assert await bus._link.call(work)
+        else:
+            with pytest.raises(BusUnavailable):
+                await bus._link.call(work, again=False)
+    assert attempts == (2 if again else 1)
+
+
 async def test_a_subscription_survives_a_restart_and_says_so(own_valkey: EmbeddedRedis, cluster: str) -> None:
     async with open_bus(own_valkey.url, cluster) as bus, bus.subscribe("one", "two") as hints:
         await expect(hints, Resubscribed())
@@ -134,12 +178,16 @@ async def test_a_subscription_made_while_the_server_is_away_begins_when_it_comes
         await publish_until_heard(bus, hints, "one")
 
 
-async def test_a_suspended_server_is_noticed_by_the_subscription(own_valkey: EmbeddedRedis, cluster: str) -> None:
+async def test_a_suspended_server_is_noticed_by_the_subscription(
+    own_valkey: EmbeddedRedis, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "PING_AFTER_S", 0.2)
+    monkeypatch.setattr(feed, "SILENCE_S", 0.4)
     async with open_bus(own_valkey.url, cluster) as bus, bus.subscribe("one") as hints:
         await expect(hints, Resubscribed())
         os.kill(own_valkey.pid, signal.SIGSTOP)
-        with trio.move_on_after(5.0):
-            await hints.receive()
+        with trio.move_on_after(1.0):
+            pytest.fail(f"nothing can have been heard: {await hints.receive()}")
         os.kill(own_valkey.pid, signal.SIGCONT)
         await expect(hints, Resubscribed())
 
@@ -171,6 +219,38 @@ async def test_subscriptions_come_and_go_while_others_listen(valkey: EmbeddedRed
         await expect(first, Hint(channel, b"3"))
 
 
+async def test_nothing_is_delivered_before_the_word_to_read_the_records(valkey: EmbeddedRedis, cluster: str) -> None:
+    async with open_bus(valkey.url, cluster) as bus, bus.subscribe(cluster) as first:
+        await expect(first, Resubscribed())
+
+        async def chatter() -> None:
+            while True:
+                await bus._link.call(lambda client: client.publish(cluster, "x"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(chatter)
+            for _ in range(50):
+                async with bus.subscribe(cluster) as second:
+                    with trio.fail_after(5):
+                        assert await second.receive() == Resubscribed()
+            nursery.cancel_scope.cancel()
+
+
+async def test_hints_without_room_are_replaced_by_one_word(valkey: EmbeddedRedis, cluster: str) -> None:
+    async with open_bus(valkey.url, cluster) as bus, bus.subscribe(cluster) as hints, bus.subscribe(cluster) as quick:
+        await expect(hints, Resubscribed())
+        await expect(quick, Resubscribed())
+        for number in range(HINT_QUEUE_MAX + 10):
+            await bus._link.call(partial(_publish, cluster, str(number)))
+            await expect(quick, Hint(cluster, str(number).encode()))
+        seen = [hints.receive_nowait() for _ in range(hints.statistics().current_buffer_used)]
+        assert seen == [Resubscribed(), *(Hint(cluster, str(HINT_QUEUE_MAX + n).encode()) for n in range(1, 10))]
+
+
+def _publish(channel: str, data: str, client: Any) -> int:
+    return int(client.publish(channel, data))
+
+
 async def test_a_reader_that_is_far_behind_is_told_to_read_the_records_again(
     valkey: EmbeddedRedis, cluster: str
 ) -> None:
@@ -180,7 +260,7 @@ async def test_a_reader_that_is_far_behind_is_told_to_read_the_records_again(
         sent = 8 * HINT_QUEUE_MAX
         for index in range(sent):
             client.publish(cluster, str(index))
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         await bus.ping()
         seen: list[Hint | Resubscribed] = []
         with trio.fail_after(5):
@@ -208,8 +288,10 @@ async def test_a_process_that_forgets_to_close_ends_anyway(own_valkey: EmbeddedR
 import trio
 from ha_stress.bus.client import open_bus
 async def main():
-    bus = await open_bus({own_valkey.url!r}, "c").__aenter__()
-    hints = await bus.subscribe("one").__aenter__()
+    opened = open_bus({own_valkey.url!r}, "c")
+    bus = await opened.__aenter__()
+    subscribed = bus.subscribe("one")
+    hints = await subscribed.__aenter__()
     await hints.receive()
     raise SystemExit(7)
 trio.run(main)
@@ -228,19 +310,21 @@ async def test_a_cancelled_call_leaves_at_once_and_the_bus_is_usable(own_valkey:
             await bus.ping()
         assert time.monotonic() - started < 0.5
         os.kill(own_valkey.pid, signal.SIGCONT)
-        await eventually(lambda: _true(bus.ping()), "the server answers")
 
+        async def answers() -> bool:
+            await bus.ping()
+            return True
 
-async def _true(awaitable: object) -> bool:
-    await awaitable  # type: ignore[misc]
-    return True
+        await eventually(answers, "the server answers")
 
 
 @needs_debian_redis
 async def test_user_and_password_in_the_url_are_used_and_a_wrong_one_is_told_without_it(
     tmp_path: Path, cluster: str
 ) -> None:
-    with redis_process(tmp_path, "--requirepass", "geheim", "--user", "ha on >hunter2 ~* &* +@all") as url:
+    with redis_process(
+        tmp_path, "--requirepass", "geheim", "--user", *["ha", "on", ">hunter2", "~*", "&*", "+@all"]
+    ) as url:
         plain = url.removeprefix("redis://")
         for good in (f"redis://:geheim@{plain}", f"redis://ha:hunter2@{plain}"):
             async with open_bus(good, cluster) as bus, bus.subscribe("one") as hints:
@@ -251,6 +335,29 @@ async def test_user_and_password_in_the_url_are_used_and_a_wrong_one_is_told_wit
                 with pytest.raises(BusUnavailable, match="refuses our user or password") as caught:
                     await bus.mastership()
                 assert "wrong" not in str(caught.value)
+
+
+@needs_debian_redis
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+async def test_calls_and_subscriptions_go_over_tls(tmp_path: Path, cluster: str) -> None:
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=test"
+    made = [*request.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    await trio.run_process(made, capture_stderr=True)
+    files = f"--tls-cert-file {certificate} --tls-key-file {key} --tls-ca-cert-file {certificate}"
+    tls = f"--port 0 --tls-port PORT --tls-auth-clients no {files}"
+    with redis_process(tmp_path, *tls.split()) as plain:
+        url = plain.replace("redis://", "rediss://")
+        async with open_bus(url, cluster) as bus:
+            with pytest.raises(BusUnavailable):  # nobody vouches for the certificate
+                await bus.ping()
+        async with open_bus(f"{url}?ssl_ca_certs={certificate}", cluster) as bus, bus.subscribe("one") as hints:
+            await expect(hints, Resubscribed())
+            for _ in range(200):
+                await bus._link.call(lambda client: client.publish("one", b"x" * 100))
+            with trio.fail_after(5):
+                for _ in range(200):
+                    assert await hints.receive() == Hint("one", b"x" * 100)
 
 
 @needs_debian_redis

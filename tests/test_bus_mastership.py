@@ -64,14 +64,27 @@ async def test_a_claim_waits_for_a_lease_that_outlived_its_record(bus: Bus, any_
 
 
 async def test_only_the_process_that_the_record_names_holds_the_lease(bus: Bus) -> None:
+    strangers = (record(3, "b"), record(3, "a", "2"), record(2), record(4))
     await bus.repair(record(3))
+    for stranger in strangers:
+        assert await bus.hold_lease(stranger, 3.0) == LeaseAnswer(held=False, newest=record(3))
+    assert await bus.lease_owner() == ""
     assert await bus.hold_lease(record(3), 3.0) == LeaseAnswer(held=True, newest=record(3))
-    for stranger in (record(3, "b"), record(3, "a", "2"), record(2), record(4)):
+    for stranger in strangers:
         assert await bus.hold_lease(stranger, 3.0) == LeaseAnswer(held=False, newest=record(3))
         assert not await bus.release_lease(stranger)
     assert await bus.lease_owner() == "3:a:1"
     assert await bus.release_lease(record(3))
     assert await bus.lease_owner() == ""
+
+
+async def test_a_lease_of_somebody_else_is_taken_only_if_its_epoch_is_lower(bus: Bus, any_redis_url: str) -> None:
+    client = plain_client(any_redis_url)
+    await bus.repair(record(3))
+    for foreign, held in (("3:z:9", False), ("4:z:9", False), ("2:z:9", True), ("no epoch", True)):
+        client.set(bus.keys.lease, foreign)
+        assert (await bus.hold_lease(record(3), 3.0)).held == held
+        assert await bus.lease_owner() == ("3:a:1" if held else foreign)
 
 
 async def test_a_lease_lives_for_its_seconds_and_a_renewal_makes_it_new(bus: Bus, any_redis_url: str) -> None:

@@ -19,8 +19,8 @@ def test_it_answers_when_start_returns_and_is_its_own_session(tmp_path: Path) ->
     with EmbeddedRedis.start(tmp_path / "new" / "folder") as server:
         assert plain_client(server.url).ping()
         assert os.getsid(server.pid) == server.pid
-        assert server.alive
-    assert not server.alive
+        alive = [server.alive]
+    assert [*alive, server.alive] == [True, False]
     with pytest.raises(redis.ConnectionError):
         plain_client(server.url).ping()
 

@@ -81,7 +81,7 @@ async def test_answers_that_keep_the_connection(name: str) -> None:
         books = await run(server.url, rate=50, count=10)
         assert books.completed == 10
         assert sum(books.statuses.values()) == 10
-        assert server.connections <= 5  # a slow machine may need a second one, a new one each time would be a bug
+        assert server.connections < 10  # a slow machine may need a second one, a new one each time would be a bug
 
 
 @pytest.mark.parametrize("name", CLOSING)
@@ -96,7 +96,7 @@ async def test_a_head_answer_ends_with_its_headers_and_keeps_the_connection() ->
     with raw_server(replies(OK + b"Content-Length: 5000\r\n\r\n")) as server:
         books = await run(server.url, rate=50, count=10, method="HEAD")
         assert books.completed == 10
-        assert server.connections <= 5
+        assert server.connections < 10
 
 
 async def test_a_head_answer_with_close_is_not_reused() -> None:
@@ -104,6 +104,11 @@ async def test_a_head_answer_with_close_is_not_reused() -> None:
         books = await run(server.url, method="HEAD")
         assert books.completed == COUNT
         assert server.connections == COUNT
+
+
+def silent(sock: socket.socket, _number: int) -> None:
+    read_request(sock)
+    sock.recv(1)
 
 
 def reset(sock: socket.socket, _number: int) -> None:
@@ -156,7 +161,7 @@ async def test_a_full_backlog_is_connect_timeout() -> None:
 
 
 async def test_a_server_that_never_answers_is_timeout() -> None:
-    with raw_server(lambda sock, _n: [read_request(sock), sock.recv(1)] and None) as server:
+    with raw_server(silent) as server:
         assert (await run(server.url, timeout_s=0.2)).failed == {"timeout": COUNT}
 
 
@@ -232,7 +237,7 @@ async def test_https_with_a_trusted_certificate_works(
     with raw_server(reply, tls_wrap(*certificate)) as server:
         books = await run(f"https://localhost:{server.port}/", rate=50)
         assert books.completed == COUNT, books
-        assert server.connections <= 12
+        assert server.connections < COUNT
 
 
 async def test_https_with_an_unknown_certificate_is_tls(certificate: tuple[Path, Path]) -> None:

@@ -111,3 +111,21 @@ def test_a_declaration_that_is_read_later_is_outweighed_by_what_was_sent_since()
     assert said(members.declared_down(Holder("c", "i1"), at_wall=101.0)) == []
     assert said(members.heard(info("c", 100.5), 1.0)) == [], "its record was older than the declaration"
     assert said(members.heard(info("c", 101.5), 1.0)) == ["+c"]
+
+
+def test_silence_while_nothing_could_be_heard_proves_nothing() -> None:
+    members = membership(info("a", 100.0))
+    assert members.overdue(4.0)
+    members.deaf(10.0)
+    assert not members.overdue(13.9)
+    assert said(members.expired(13.9)) == []
+    assert said(members.expired(14.0)) == ["-a"]
+
+
+def test_gone_is_known_of_those_with_evidence_not_of_those_never_heard_of() -> None:
+    members = membership(info("a", 100.0, "i2"), info("b", 100.0))
+    members.declared_down(Holder("b", "i1"))
+    members.declared_down(Holder("c", "i1"), at_wall=100.0)
+    gone = [("a", "i1"), ("b", "i1"), ("c", "i1"), ("me", "i0")]
+    assert all(members.known_gone(Holder(*name)) for name in gone)
+    assert not any(members.known_gone(Holder(*name)) for name in [("a", "i2"), ("c", "i2"), ("d", "i1")])

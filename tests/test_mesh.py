@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
 
 import pytest
 import trio
-import trio_websocket
 
 from ha_stress.base.errors import ConfigError, MeshUnavailable, ProtocolError
 from ha_stress.base.limits import MESH_MESSAGE_BYTES_MAX
@@ -122,10 +122,10 @@ async def test_a_server_that_is_no_mesh_is_told_from_one_at_once(answer: bytes) 
         await stream.aclose()
 
     async with trio.open_nursery() as nursery:
-        [listener] = await nursery.start(trio.serve_tcp, other, 0)
+        [listener] = await nursery.start(partial(trio.serve_tcp, other, 0, host=HOST))
         started = time.monotonic()
         with pytest.raises(MeshUnavailable):
-            async with connect_mesh("localhost", listener.socket.getsockname()[1], "", connect_timeout_s=3):
+            async with connect_mesh(HOST, listener.socket.getsockname()[1], "", connect_timeout_s=3):
                 raise AssertionError("unreachable")
         nursery.cancel_scope.cancel()
     assert time.monotonic() - started < 1.0
@@ -146,6 +146,11 @@ async def test_a_port_scanner_does_not_disturb_the_server(noise: bytes) -> None:
         await round_trip(port, "x")
 
 
+class Child(NamedTuple):
+    process: subprocess.Popen[bytes]
+    port: int
+
+
 SERVER = f"""
 import trio
 from ha_stress.mesh.server import serve_mesh
@@ -159,79 +164,63 @@ trio.run(main)
 """
 
 
-async def test_a_peer_that_is_killed_is_noticed_at_once_and_its_port_refuses() -> None:
-    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
-    try:
+@pytest.fixture
+def child() -> Iterator[Child]:
+    """An echo server in a process of its own."""
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        port = int(await trio.to_thread.run_sync(process.stdout.readline))
-        async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
-            await connection.send(ping())
-            with trio.fail_after(5):
-                await connection.receive()
+        try:
+            yield Child(process, int(process.stdout.readline()))
+        finally:
             process.kill()
-            killed_at = time.monotonic()
-            with trio.fail_after(5), pytest.raises(MeshUnavailable, match="closed"):
-                await connection.receive()
-            assert time.monotonic() - killed_at < 0.3
-            with pytest.raises(MeshUnavailable):
-                await connection.send(ping())
-        process.wait()
-        with pytest.raises(MeshUnavailable) as caught:
-            await round_trip(port)
-        assert caught.value.refused
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
-async def test_sending_to_a_suspended_peer_ends_in_time_and_so_does_closing() -> None:
-    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        port = int(await trio.to_thread.run_sync(process.stdout.readline))
-        async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
-            os.kill(process.pid, signal.SIGSTOP)
-            big = ping(sender="x" * 500_000)
-            with trio.fail_after(10), pytest.raises(MeshUnavailable, match="did not take"):
-                while True:
-                    began = time.monotonic()
-                    await connection.send(big)
-            assert time.monotonic() - began < 1.5
-            with trio.fail_after(1), pytest.raises(MeshUnavailable):
-                await connection.receive()
-        async with connect_mesh_or_timeout(port):
-            raise AssertionError("a suspended server cannot shake hands")
-    except MeshUnavailable as error:
-        assert not error.refused
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+async def test_a_peer_that_is_killed_is_noticed_at_once_and_its_port_refuses(child: Child) -> None:
+    async with connect_mesh(HOST, child.port, "", connect_timeout_s=2) as connection:
+        await connection.send(ping())
+        with trio.fail_after(5):
+            await connection.receive()
+        child.process.kill()
+        killed_at = time.monotonic()
+        with trio.fail_after(5), pytest.raises(MeshUnavailable, match="closed"):
+            await connection.receive()
+        assert time.monotonic() - killed_at < 0.3
+        with pytest.raises(MeshUnavailable):
+            await connection.send(ping())
+    await trio.to_thread.run_sync(child.process.wait)
+    with pytest.raises(MeshUnavailable) as caught:
+        await round_trip(child.port)
+    assert caught.value.refused
 
 
-def connect_mesh_or_timeout(port: int) -> object:
-    return connect_mesh(HOST, port, "", connect_timeout_s=0.2)
+async def test_sending_to_a_peer_that_does_not_read_ends_in_time(child: Child) -> None:
+    async with connect_mesh(HOST, child.port, "", connect_timeout_s=2) as connection:
+        child.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        with trio.fail_after(10), pytest.raises(MeshUnavailable, match="did not take"):
+            while True:
+                began = time.monotonic()
+                await connection.send(ping(sender="x" * 500_000))
+        assert time.monotonic() - began < 1.5
+        with trio.fail_after(1), pytest.raises(MeshUnavailable):
+            await connection.receive()
 
 
-async def test_closing_is_bounded_when_the_other_side_does_not_say_goodbye() -> None:
-    async def deaf(stream: trio.SocketStream) -> None:
-        async with trio.open_nursery() as nursery:
-            request = await trio_websocket.wrap_server_stream(nursery, stream)
-            await request.accept()
-            await trio.sleep_forever()
+async def test_dialling_a_suspended_process_is_a_timeout_and_not_a_refusal(child: Child) -> None:
+    child.process.send_signal(signal.SIGSTOP)
+    with pytest.raises(MeshUnavailable) as caught:
+        async with connect_mesh(HOST, child.port, "", connect_timeout_s=0.2):
+            raise AssertionError("unreachable")
+    assert not caught.value.refused
 
-    async def mute(connection: Connection) -> None:
-        await trio.sleep_forever()
 
-    async with serving(mute) as port:
-        async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
-            started = time.monotonic()
-            await connection.aclose()
-            await connection.aclose()
-        assert time.monotonic() - started < 1.0
+async def test_closing_is_bounded_when_the_other_side_does_not_say_goodbye(child: Child) -> None:
+    async with connect_mesh(HOST, child.port, "", connect_timeout_s=2) as connection:
+        child.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        await connection.aclose()
+        await connection.aclose()
+    assert time.monotonic() - began < 1.0
 
 
 async def test_a_message_over_the_limit_is_refused_by_the_sender_and_ends_a_connection_at_the_receiver() -> None:
@@ -282,10 +271,9 @@ async def test_a_bug_in_a_handler_ends_the_server() -> None:
         raise RuntimeError("a bug")
 
     with trio.fail_after(5), pytest.raises(BaseExceptionGroup) as caught:
-        async with serving(broken) as port:
-            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
-                await connection.send(ping())
-                await trio.sleep_forever()
+        async with serving(broken) as port, connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+            await connection.send(ping())
+            await trio.sleep_forever()
     assert caught.group_contains(RuntimeError)
 
 

@@ -199,18 +199,22 @@ def test_with_no_heir_the_plan_stays() -> None:
 
 def test_a_share_names_every_part_that_is_not_accounted_for() -> None:
     plan = plans.move(begun(A, B), [B], [A], START + 5, "b leaves")
-    later = START + 5 + PART_KEPT_S + 1
-    share = plans.share_of(plan, spec(), B, (), later)
-    assert share is not None
-    assert [part.revision for part in share.parts] == [1]
+    soon, later = START + 5, START + 5 + PART_KEPT_S + 1
     want = planned(plan.revisions[0], B)
     assert want is not None
     under_way = Row(holder=B, revision=1, counters=Counters(intended=want, started=want, completed=want - 1))
-    assert plans.share_of(plan, spec(), B, [under_way], later) is not None
     done = Row(holder=B, revision=1, counters=Counters(intended=want, started=want, completed=want))
-    assert plans.share_of(plan, spec(), B, [done], START + 5) is not None
-    assert plans.share_of(plan, spec(), B, [done], later) is None
-    assert plans.share_of(plan, spec(), C, [], later) is None
+
+    def share(holder: Holder, rows: list[Row], now: float) -> list[int]:
+        found = plans.shares_of(plan, spec(), {holder}, rows, now).get(holder)
+        return [] if found is None else [part.revision for part in found.parts]
+
+    assert share(A, [], later) == [1, 2]
+    assert share(B, [], later) == [1]
+    assert share(B, [under_way], later) == [1]
+    assert share(B, [done], soon) == [1], "it may not have heard of the limit yet"
+    assert share(B, [done], later) == []
+    assert share(C, [], later) == []
 
 
 # --- any sequence of operations ---

@@ -19,6 +19,8 @@ ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("ha_stress", "sentinel", "chaos", "bench")
 
 MODULE_LINES_MAX: Final = 400
+#: A test module is a list of sentences; it has to be found, not held in the head.
+TEST_LINES_MAX: Final = 500
 FUNCTION_LINES_MAX: Final = 70
 FILE_BYTES_MAX: Final = 1 << 20
 
@@ -70,8 +72,9 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 def small_modules() -> Iterator[str]:
     for path in python_files():
         lines = len(text_lines(path))
-        if lines > MODULE_LINES_MAX:
-            yield f"{path.relative_to(ROOT)}:{lines} goes on past line {MODULE_LINES_MAX}: split it by what it knows."
+        allowed = TEST_LINES_MAX if path.is_relative_to(ROOT / "tests") else MODULE_LINES_MAX
+        if lines > allowed:
+            yield f"{path.relative_to(ROOT)}:{lines} goes on past line {allowed}: split it by what it knows."
 
 
 def small_functions() -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,7 +14,7 @@ from ha_stress.base.limits import API_BODY_BYTES_MAX
 
 
 class _BodyTooLarge(Exception):
-    """Raised inside `receive`; never leaves this module."""
+    """Ends the reading of a body; whatever the application makes of it, the answer is 413."""
 
 
 class BoundedBody:
@@ -27,7 +29,6 @@ class BoundedBody:
             await self.app(scope, receive, send)
             return
         size = 0
-        started = False
 
         async def counted() -> Message:
             nonlocal size
@@ -37,16 +38,13 @@ class BoundedBody:
                 raise _BodyTooLarge
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+        async def unless_refused(message: Message) -> None:
+            if size <= self.limit:
+                await send(message)
 
-        try:
-            await self.app(scope, counted, noted)
-        except _BodyTooLarge:
-            if started:
-                raise
+        with suppress(_BodyTooLarge):
+            await self.app(scope, counted, unless_refused)
+        if size > self.limit:
             refusal = problems.problem(413, f"the request is larger than {self.limit} bytes")
             await refusal(scope, receive, send)
 

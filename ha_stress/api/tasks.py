@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import trio
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 
 from ha_stress.api.models import NewRate, NewTask, Task, TaskDetail, TaskList
 from ha_stress.api.port import ApiNode
 from ha_stress.api.problems import RESPONSES
 from ha_stress.api.views import task_detail, task_view
-from ha_stress.base.errors import BusUnavailable, ConfigError, Conflict
+from ha_stress.base.errors import BusUnavailable, ConfigError
 from ha_stress.base.ids import check_name, new_task_id
 from ha_stress.tasks.spec import HttpRequest, TaskSpec, check_rate, check_spec
 
@@ -57,19 +56,11 @@ def router_of(node: ApiNode) -> APIRouter:
         except BusUnavailable:
             return  # the intent is in the database; the master reads it at its next look
 
-    @router.post("", status_code=201, responses={200: {"model": Task, "description": "It existed already, unchanged"}})
-    async def create(new: NewTask, response: Response) -> Task:
-        """Create a task. With a client-chosen id it may be sent again, to any node."""
+    @router.post("", status_code=201)
+    async def create(new: NewTask) -> Task:
+        """Create a task. With a client-chosen id it may be sent again, to any node: the same task is created once."""
         spec = spec_of(new, node.config.driver)
-        try:
-            await node.store.create_task(spec)
-        except Conflict:
-            existing = await node.store.task(spec.id)
-            # The rate may have been changed since the first attempt was answered.
-            if new.id is None or replace(existing.spec, rate=spec.rate) != spec:
-                raise Conflict(f"task {spec.id} exists already and asks for something else") from None
-            response.status_code = 200
-            return task_view(existing)
+        await node.store.create_task(spec)
         await hint()
         return task_view(await node.store.task(spec.id))
 
@@ -82,7 +73,7 @@ def router_of(node: ApiNode) -> APIRouter:
         records = await node.store.tasks(open_only=open_only, limit=limit)
         return TaskList(tasks=[task_view(record) for record in records])
 
-    @router.get("/{task_id}", response_model_exclude_unset=False)
+    @router.get("/{task_id}")
     async def one(task_id: str, timeline: bool = False) -> TaskDetail:
         """One task with its plan, books and latencies."""
         record = await node.store.task(task_id)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
 import redis
 import redis.exceptions as foreign
 from redis.backoff import NoBackoff
@@ -86,7 +87,9 @@ class EmbeddedRedis:
     def restart(self) -> None:
         """Start again on the same port with the data that is there; stops the running server first."""
         self.stop()
-        command = [str(self._binary), *self._settings()]
+        config = self._data_dir / "redis.conf"  # a file, so that an operator can start the same server again
+        config.write_text(self._settings(), "utf-8")
+        command = [str(self._binary), str(config)]
         # Its own session: a Ctrl-C in the terminal must not take the server away before its users.
         self._process = subprocess.Popen(
             command,
@@ -104,6 +107,7 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """End the server in order (it writes its data); killed after STOP_TIMEOUT_S. Does nothing if it is not running."""
+        self._stop_successor()
         if self._process is None or not self.alive:
             return
         self._process.terminate()
@@ -111,6 +115,18 @@ class EmbeddedRedis:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def _stop_successor(self) -> None:
+        """If our server died and an operator started it again from our configuration, that one ends with us too."""
+        if self._process is None or self.alive:
+            return
+        try:
+            successor = psutil.Process(int((self._data_dir / "redis.pid").read_text("utf-8")))
+            if Path(successor.exe()) == self._binary.resolve() and Path(successor.cwd()) == self._data_dir:
+                successor.terminate()
+                successor.wait(STOP_TIMEOUT_S)
+        except (OSError, ValueError, psutil.Error):
+            return  # none was started, or it has ended
 
     def kill(self) -> None:
         """kill -9, also of a server that was suspended. Does nothing if it is not running."""
@@ -130,18 +146,19 @@ class EmbeddedRedis:
     def _log_path(self) -> Path:
         return self._data_dir / "redis.log"
 
-    def _settings(self) -> list[str]:
+    def _settings(self) -> str:
         settings = {
             "bind": self.host,
             "port": str(self.port),
             "dir": str(self._data_dir),
             "logfile": str(self._log_path),
+            "pidfile": str(self._data_dir / "redis.pid"),
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
             "daemonize": "no",
         }
-        return [part for name, value in settings.items() for part in (f"--{name}", value)]
+        return "".join(f'{name} "{value}"\n' for name, value in settings.items())
 
     def _answers(self) -> bool:
         """Whether *our* process serves on the port, data loaded; another program may have it."""

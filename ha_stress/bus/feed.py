@@ -90,6 +90,7 @@ class Feed:
         self._inbox: deque[tuple[str, bytes] | Subscription] = deque()
         self._overflow = False
         self._stopping = False
+        self._interrupted = False
         self._thread: threading.Thread | None = None
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
@@ -99,6 +100,7 @@ class Feed:
     @asynccontextmanager
     async def subscribe(self, *channels: str) -> AsyncIterator[trio.MemoryReceiveChannel[Hint | Resubscribed]]:
         """Receive hints of these channels. Does not wait for Redis: `Resubscribed` comes first, when it answers."""
+        assert channels, "a subscription names its channels"
         subscription = Subscription(channels)
         with self._lock:
             self._subscriptions.append(subscription)
@@ -175,6 +177,12 @@ class Feed:
         assert self._token is not None
         self._token.run_sync_soon(self._drain, idempotent=True)
 
+    def works(self) -> None:
+        """The server has confirmed a subscription."""
+        if self._interrupted:
+            _log.info("subscriptions work again", redis=self._where)
+        self._interrupted = False
+
     @property
     def stopping(self) -> bool:
         return self._stopping
@@ -189,7 +197,6 @@ class Feed:
 
     def _run(self) -> None:
         backoff_s = BACKOFF_MIN_S
-        told = False
         try:
             while not self._stopping:
                 session = Session(self, self._pool)
@@ -198,9 +205,9 @@ class Feed:
                 except trio.RunFinishedError:
                     return  # the event loop ended before the bus was closed; nobody is left to tell
                 except (foreign.RedisError, OSError) as error:
-                    if session.served or not told:
+                    if not self._interrupted:
                         _log.warning("subscriptions are interrupted", problem=str(mapped(error, self._where)))
-                    told = True
+                    self._interrupted = True
                 except Exception:  # noqa: BLE001  a bug in one message must not end all subscriptions in silence
                     _log.exception("subscriber failed; it begins again")
                 finally:
@@ -285,6 +292,7 @@ class Session:
             self._feed.post((reply[1].decode("utf-8", "replace"), reply[2]))
         elif kind == b"subscribe":
             self.served = True
+            self._feed.works()
             subscription, last = self._unconfirmed.popleft()
             if last:
                 self._feed.post(subscription)

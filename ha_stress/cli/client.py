@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ DEFAULT_URL = "http://127.0.0.1:7700"
 TIMEOUT_S = 2.0
 #: A listener of events hears a comment every few seconds; after this much silence the node is gone.
 STREAM_SILENCE_S = 15.0
+RETRY_S = 0.1
 _KINDS: dict[int, type[UserError]] = {404: NotFound, 409: Conflict}
 
 
@@ -122,7 +124,7 @@ class Client:
                     after = event["sequence"]
                     yield event
             except httpx.TransportError:
-                pass
+                time.sleep(RETRY_S)
             self._to_the_back(self.urls[0])
 
     # How it is asked.

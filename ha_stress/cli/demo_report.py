@@ -38,9 +38,6 @@ def report_of(evidence: Evidence) -> dict[str, Any]:
         "books": books,
         "failover": failover,
         "invariants": invariants,
-        "refused": dict(evidence.refused),
-        "late": evidence.task["books"]["late"],
-        "latency": evidence.task["latency"],
     }
 
 

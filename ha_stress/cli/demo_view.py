@@ -130,4 +130,4 @@ def _phases(failover: Mapping[str, Any]) -> Any:
     for key, name, meaning in rows:
         style = "bold" if name == "total" else ""
         table.add_row(Text(name, style), Text(views.ms(failover[key]), style), Text(meaning, "dim"))
-    return table
+    return views.spaced(table)

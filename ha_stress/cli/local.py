@@ -24,11 +24,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import trio
+
 from ha_stress.base.errors import Conflict, NotFound, Unavailable
 from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.cli import processes
 from ha_stress.cli.client import Client
 from ha_stress.cli.processes import Child, ChildFailed
+from ha_stress.store.store import open_store
 
 #: A loaded machine needs a while to start seven interpreters.
 START_TIMEOUT_S = 30.0
@@ -92,6 +95,7 @@ class LocalCluster:
         self._guard = processes.guard(self.redis.pid)
         for number in range(self.spec.sentinels):
             self._start_sentinel(f"s{number + 1}")
+        trio.run(_migrate, self.database_url)  # here, so that no node has to carry the migration tool in its memory
         for number in range(self.spec.nodes):
             self._start_node(f"n{number + 1}")
         processes.wait_ready(self.children(), deadline)
@@ -207,6 +211,13 @@ class LocalCluster:
         first = next(iter(self.nodes.values()))
         raise ChildFailed(f"no master was acting in time ({problem}); {first.log_path} ends with{first.last_words()}")
 
+    def _described(self) -> list[dict[str, Any]]:
+        return [
+            {"kind": child.kind, "id": child.id, "pid": child.pid, "log": str(child.log_path)}
+            | ({"api_url": child.ready["api_url"]} if child.ready.get("api_url") else {})
+            for child in self.children()
+        ]
+
     def _describe(self) -> None:
         """Write cluster.json, so that a reader sees the old one or the new one."""
         described: dict[str, Any] = {
@@ -215,11 +226,15 @@ class LocalCluster:
             "database_url": self.database_url,
             "pid": os.getpid(),
             "processes": [
-                {"kind": child.kind, "id": child.id, "pid": child.pid, "log": str(child.log_path)}
-                | ({"api_url": child.ready["api_url"]} if child.ready.get("api_url") else {})
-                for child in self.children()
+                {"kind": "redis", "id": "redis", "pid": self.redis.pid if self.redis else 0},
+                *self._described(),
             ],
         }
         draft = self.dir / "cluster.json.new"
         draft.write_text(json.dumps(described, indent=2) + "\n")
         draft.replace(self.dir / "cluster.json")
+
+
+async def _migrate(database_url: str) -> None:
+    async with open_store(database_url):
+        pass

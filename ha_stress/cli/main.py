@@ -1,23 +1,15 @@
-"""`ha-stress`: the commands put together, and the one place where an error becomes a sentence and an exit code.
-
-0  done            2  the input is wrong           130  interrupted
-1  a defect        3  a server does not answer     4, 5, ...  said by the command (see its help)
-"""
+"""`ha-stress`: the commands put together. What an error becomes is said in `failure`."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
-from ha_stress.base.errors import HaStressError, Unavailable, UserError
 from ha_stress.cli import demo_command, run_command, server_commands, task_commands, up_command, watch_commands
-from ha_stress.cli.output import print_json, say_error
-
-EXIT_DEFECT, EXIT_INPUT, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
+from ha_stress.cli.failure import explain
 
 app = typer.Typer(
     name="ha-stress",
@@ -55,73 +47,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
     try:
         code = app(args=words, prog_name="ha-stress", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001  this is the boundary
-        code = _explain(error, as_json="--json" in words)
+        code = explain(error, as_json="--json" in words)
     # A reader that went away (`| head`) must not turn into a message at interpreter exit.
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _explain(error: BaseException, *, as_json: bool) -> int:
-    """Say what happened, in one sentence; the exit code."""
-    leaves = list(_leaves(error))
-    if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves) or type(error).__name__ == "Abort":
-        return EXIT_INTERRUPTED
-    first = leaves[0]
-    if isinstance(first, BrokenPipeError):
-        return 0
-    if isinstance(first, SystemExit):
-        return first.code if isinstance(first.code, int) else EXIT_DEFECT
-    if hasattr(first, "format_message"):  # Typer's own errors, whichever Click it brings
-        code, sentence = EXIT_INPUT, _usage(first)
-    elif isinstance(first, UserError):
-        code, sentence = EXIT_INPUT, str(first)
-    elif isinstance(first, Unavailable):
-        code, sentence = EXIT_UNAVAILABLE, str(first)
-    elif isinstance(first, HaStressError):
-        code, sentence = EXIT_DEFECT, str(first)
-    else:
-        code, sentence = EXIT_DEFECT, _defect(error, first)
-    if not sentence:
-        return 0 if type(first).__name__ == "NoArgsIsHelpError" else code
-    say_error(sentence)
-    if as_json:
-        with contextlib.suppress(BrokenPipeError):
-            print_json({"error": sentence})
-    return code
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    """The errors inside of exception groups; those that we raise on purpose come first."""
-    if not isinstance(error, BaseExceptionGroup):
-        return [error]
-    found = [leaf for member in error.exceptions for leaf in _leaves(member)]
-    return sorted(found, key=lambda leaf: not isinstance(leaf, HaStressError))
-
-
-def _usage(error: Any) -> str:
-    if type(error).__name__ == "NoArgsIsHelpError":
-        sys.stdout.write(error.format_message().rstrip() + "\n")
-        return ""
-    context = getattr(error, "ctx", None)
-    hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-    return f"{str(error.format_message()).strip().rstrip('.')}{hint}"
-
-
-def _defect(error: BaseException, first: BaseException) -> str:
-    """Keep the traceback in a file, so that the person gets a sentence and the report gets everything."""
-    import tempfile
-    import traceback
-
-    text = "".join(traceback.format_exception(error))
-    what = f"unexpected {type(first).__name__}: {str(first).splitlines()[0] if str(first) else 'no message'}"
-    if os.environ.get("HA_STRESS_DEBUG"):
-        sys.stderr.write(text)
-    try:
-        with tempfile.NamedTemporaryFile("w", prefix="ha-stress-", suffix=".log", delete=False) as file:
-            file.write(text)
-    except OSError:
-        return f"{what} (run it again with `ha-stress --debug ...` for the traceback)"
-    return f"{what} (a defect of this program; the traceback is in {file.name})"

@@ -1,24 +1,23 @@
-"""`ha-stress node` and `ha-stress sentinel`: options become a config, signals become a graceful stop."""
+"""`ha-stress node` and `ha-stress sentinel`: options become a checked config, and this process becomes the server."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from ha_stress.base.errors import ConfigError
 from ha_stress.cli import options
 
 if TYPE_CHECKING:
-    import trio
+    from pydantic import BaseModel
 
-#: After the config's own deadline for a graceful stop, this much more before the process just goes.
-_STOP_MARGIN_S = 2.0
+#: What a pipe takes without a reader, on every Linux.
+_CONFIG_BYTES_MAX = 60_000
 _PANEL = "Servers"
 
 
@@ -82,10 +81,16 @@ def node(
             "sentinels": sentinels,
         },
     )
-    _configure_log(log_level, log_json)
-    from ha_stress.node.server import run_node
-
-    _serve(run_node, config, _Ready(ready_fd, as_json), stop_with_parent=stop_with_parent)
+    _become(
+        "node",
+        config,
+        name=config.id,
+        log_level=_level(log_level),
+        log_json=log_json,
+        ready_fd=ready_fd,
+        ready_on_stdout=as_json,
+        stop_with_parent=stop_with_parent,
+    )
 
 
 def sentinel(
@@ -137,10 +142,16 @@ def sentinel(
             "data_dir": str(_made(data_dir_of(data_dir)).absolute()),
         },
     )
-    _configure_log(log_level, log_json)
-    from sentinel.server import run_sentinel
-
-    _serve(run_sentinel, config, _Ready(ready_fd, as_json), stop_with_parent=stop_with_parent)
+    _become(
+        "sentinel",
+        config,
+        name=config.id,
+        log_level=_level(log_level),
+        log_json=log_json,
+        ready_fd=ready_fd,
+        ready_on_stdout=as_json,
+        stop_with_parent=stop_with_parent,
+    )
 
 
 def add_to(app: typer.Typer) -> None:
@@ -148,83 +159,27 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=_PANEL)(sentinel)
 
 
-class _Ready:
-    """Tells whoever started us that we serve: one JSON line."""
+def _become(kind: str, config: BaseModel, **settings: Any) -> NoReturn:
+    """Replace this process by one that only serves: same pid, without the command line's libraries in its memory.
 
-    def __init__(self, fd: int, as_json: bool) -> None:
-        self.fd = fd
-        self.as_json = as_json
-
-    def __call__(self, ready: dict[str, Any]) -> None:
-        line = json.dumps({"pid": os.getpid()} | ready) + "\n"
-        if self.as_json:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-        if self.fd >= 0:
-            os.write(self.fd, line.encode())
-            os.close(self.fd)
-            self.fd = -1
-
-
-def _serve(
-    run: Callable[..., Awaitable[None]],
-    config: Any,
-    on_ready: Callable[[dict[str, Any]], None],
-    *,
-    stop_with_parent: bool,
-) -> None:
-    import trio
-
-    async def supervised() -> None:
-        stop = trio.Event()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signal, stop)
-            nursery.start_soon(_go_when_overdue, stop, config.timing.stop_timeout_s + _STOP_MARGIN_S)
-            if stop_with_parent:
-                nursery.start_soon(_stop_at_end_of_stdin, stop)
-            await run(config, on_ready=on_ready, stop=stop)
-            nursery.cancel_scope.cancel()
-
-    trio.run(supervised)
+    The config goes through a pipe, as it holds the secret. Long configs do not fit into the pipe's buffer, hence the bound.
+    """
+    document = json.dumps({"kind": kind, "config": config.model_dump(mode="json"), **settings}).encode()
+    if len(document) > _CONFIG_BYTES_MAX:
+        raise ConfigError(f"the configuration is larger than {_CONFIG_BYTES_MAX} bytes")
+    read_end, write_end = os.pipe()
+    os.write(write_end, document)
+    os.close(write_end)
+    os.set_inheritable(read_end, True)
+    sys.stdout.flush()
+    module = "ha_stress.cli.serving"
+    os.execv(sys.executable, [sys.executable, "-m", module, str(read_end), kind, str(settings["name"])])
 
 
-async def _stop_on_signal(stop: trio.Event) -> None:
-    """The first signal stops gracefully, the second at once."""
-    import trio
-
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            if stop.is_set():
-                os._exit(128 + number)
-            stop.set()
-
-
-async def _stop_at_end_of_stdin(stop: trio.Event) -> None:
-    import trio
-
-    while True:
-        await trio.lowlevel.wait_readable(0)
-        if not os.read(0, 4096):
-            stop.set()
-            return
-
-
-async def _go_when_overdue(stop: trio.Event, timeout_s: float) -> None:
-    import trio
-
-    await stop.wait()
-    await trio.sleep(timeout_s)
-    sys.stderr.write(f"error: the graceful stop took longer than {timeout_s:g} s; going anyway\n")
-    os._exit(1)
-
-
-def _configure_log(level: str, as_json: bool) -> None:
-    from ha_stress import log
-    from ha_stress.base.errors import ConfigError
-
+def _level(level: str) -> str:
     if level.lower() not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"--log-level {level!r} is none of debug, info, warning, error")
-    log.configure(level.lower(), as_json)
+    return level.lower()
 
 
 def _timing(items: list[str]) -> dict[str, str]:
@@ -234,8 +189,6 @@ def _timing(items: list[str]) -> dict[str, str]:
 
 
 def _secret(secret: str, file: Path | None) -> str:
-    from ha_stress.base.errors import ConfigError
-
     if file is None:
         return secret
     try:
@@ -245,8 +198,6 @@ def _secret(secret: str, file: Path | None) -> str:
 
 
 def _made(directory: Path) -> Path:
-    from ha_stress.base.errors import ConfigError
-
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -44,14 +44,19 @@ PHASES = (
 )
 
 
-def grid(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+def grid(*columns: str, right: Sequence[str] = ()) -> Table:
     """A quiet table: no frame but a rule under the head."""
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
         table.add_column(
             column, justify="right" if column in right else "left", no_wrap=column != "why", header_style="dim"
         )
     return table
+
+
+def spaced(*parts: RenderableType) -> Group:
+    """Parts under each other with an empty line between."""
+    return Group(*(piece for part in parts for piece in (part, Text()))) if parts else Group()
 
 
 def event_style(name: str) -> str:
@@ -99,12 +104,15 @@ def status_view(status: Mapping[str, Any]) -> RenderableType:
     for name in ("redis", "database"):
         servers.append(f"{name} ", "dim")
         servers.append(status[name] + "   ", "green" if status[name] == "ok" else "red")
-    return Group(head, servers, nodes_table(status), sentinels_table(status) if status["sentinels"] else Text())
+    tables = [nodes_table(status)] + ([sentinels_table(status)] if status["sentinels"] else [])
+    return spaced(Group(head, servers), *tables)
 
 
 def nodes_table(status: Mapping[str, Any]) -> Table:
-    right = ("seq", "priority", "pid", "cpu %", "lag ms")
-    table = grid("node", "role", "seq", "priority", "pid", "cpu %", "lag ms", "api", "remarks", right=right)
+    right = ("seq", "prio", "pid", "cpu %", "lag ms")
+    remarks = {node["id"]: _remarks(node) for node in status["nodes"]}
+    last = ("remarks",) if any(remarks.values()) else ()
+    table = grid("node", "role", "seq", "prio", "pid", "cpu %", "lag ms", "api", *last, right=right)
     for node in status["nodes"]:
         acting = node["role"] == "master" and node["acting"]
         style = "bold green" if acting else "red" if node["role"] == "master" else ""
@@ -118,7 +126,7 @@ def nodes_table(status: Mapping[str, Any]) -> Table:
             "-" if cpu is None else f"{cpu:.0f}",
             ms(node["loop_lag_s"] * 1000),
             node["api_url"],
-            _remarks(node),
+            *([remarks[node["id"]]] if last else []),
         )
     return table
 
@@ -180,10 +188,10 @@ def tasks_table(tasks: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def task_panel(task: Mapping[str, Any]) -> RenderableType:
     """One task with everything: spec, plan, books, latencies."""
-    parts: list[RenderableType] = [tasks_table([task]), Text(f"{task['method']} {task['url']}", "bold")]
+    parts: list[RenderableType] = [Text(f"{task['method']} {task['url']}", "bold"), tasks_table([task])]
     if task["plan"]:
         parts.append(plan_table(task["plan"]))
-    return Group(*parts, summary(task))
+    return Group(spaced(*parts), summary(task))
 
 
 def summary(task: Mapping[str, Any]) -> RenderableType:
@@ -198,7 +206,7 @@ def summary(task: Mapping[str, Any]) -> RenderableType:
         for name, count, style in outcome:
             table.add_row(Text(name, style), number(count))
         parts.append(table)
-    return Group(*parts)
+    return spaced(*parts)
 
 
 def plan_table(plan: Sequence[Mapping[str, Any]]) -> Table:
@@ -215,14 +223,20 @@ def plan_table(plan: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def books_table(books: Mapping[str, Any]) -> Table:
+def books_table(books: Mapping[str, Any]) -> RenderableType:
     names = ("intended", "started", "completed", "failed", "dropped", "uncovered", "late")
-    table = grid(*names, "books", right=names)
+    table = grid(*names, right=names)
     bad = {"failed", "dropped", "uncovered"}
     cells = [Text(number(books[name]), "bold red" if name in bad and books[name] else "") for name in names]
     balanced = books.get("balanced", books["intended"] == books["started"] + books["dropped"] + books["uncovered"])
-    table.add_row(*cells, Text("balanced", "green") if balanced else Text("NOT BALANCED", "bold red"))
-    return table
+    table.add_row(*cells)
+    rule = "intended = started + dropped + uncovered"
+    verdict = (
+        Text.assemble(("balanced  ", "green"), (rule, "dim"))
+        if balanced
+        else Text(f"NOT BALANCED: {rule} does not hold", "bold red")
+    )
+    return Group(table, verdict)
 
 
 def latency_table(latency: Mapping[str, Any]) -> Table:
@@ -242,23 +256,21 @@ def latency_table(latency: Mapping[str, Any]) -> Table:
 # Failovers.
 
 
-def failovers_table(records: Sequence[Mapping[str, Any]]) -> Table:
+def failovers_table(records: Sequence[Mapping[str, Any]]) -> RenderableType:
     phases = ("odown", "elected", "awarded", "accepted")
-    right = ("epoch", *(f"{name} ms" for name in phases))
-    table = grid("epoch", "when", "kind", "old", "winner", "leader", *right[1:], "outcome", "why", right=right)
+    table = grid("epoch", "when", "old", "winner", "leader", *phases, "outcome", "why", right=("epoch", *phases))
     for record in records:
         table.add_row(
             str(record["epoch"]),
             clock_time(record["at"]) if record.get("at") else "-",
-            record.get("kind", "-"),
             _node_of(record.get("old")),
             Text(_node_of(record.get("winner")), "bold green"),
             record.get("leader", "-"),
             *(ms(record.get("phases", {}).get(f"{name}_ms")) for name in phases),
             record.get("outcome", "-"),
-            record.get("cause", ""),
+            f"{record.get('kind', '')}: {record.get('cause', '')}",
         )
-    return table
+    return Group(table, Text("phases in milliseconds since the leader's own +sdown", "dim"))
 
 
 def failover_view(record: Mapping[str, Any]) -> RenderableType:
@@ -282,12 +294,12 @@ def failover_view(record: Mapping[str, Any]) -> RenderableType:
     for sentinel, vote in sorted(record.get("votes", {}).items()):
         votes.append(f"{sentinel} ", "bold")
         votes.append(f"{vote}   ", "green" if vote == "granted" else "red")
-    return Group(head, cause, phases, votes, candidates_table(record.get("candidates", [])))
+    return spaced(Group(head, cause, votes), phases, candidates_table(record.get("candidates", [])))
 
 
 def candidates_table(candidates: Sequence[Mapping[str, Any]]) -> Table:
     right = ("rank", "priority", "cpu bucket", "sequence", "cpu %", "memory %")
-    table = grid("rank", "candidate", "priority", "cpu bucket", "sequence", "cpu %", "memory %", "verdict", right=right)
+    table = grid("rank", "node", "priority", "cpu bucket", "sequence", "cpu %", "memory %", "verdict", right=right)
     ordered = sorted(candidates, key=lambda one: (one.get("rank") is None, one.get("rank") or 0, one["node"]))
     best = min((one["rank"] for one in candidates if one.get("rank") is not None), default=None)
     for one in ordered:

@@ -44,6 +44,7 @@ class Connection:
     latencies; `handed` says whether the kernel has taken any of its bytes (then it counts as started)."""
 
     __slots__ = (
+        "_address",
         "_addresses",
         "_connect_s",
         "_done",
@@ -85,7 +86,7 @@ class Connection:
 
     def connect(self) -> None:
         """Try the next address. A target may listen on only one of several, so a refusal is final with the last one."""
-        family, address = self._addresses.pop(0)
+        family, address = self._address = self._addresses.pop(0)
         try:
             self.sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -101,6 +102,7 @@ class Connection:
 
     def _refused(self, error: OSError) -> None:
         if self._addresses:
+            self.lane.demote(self._address)
             self._release()
             self.connect()
         else:
@@ -116,6 +118,10 @@ class Connection:
             self.push()
 
     def _begin_handshake(self, context: Any) -> None:
+        try:
+            self.sock.getpeername()
+        except OSError:
+            return  # called for nothing, see above: not connected yet
         try:
             self.sock = context.wrap_socket(
                 self.sock, server_hostname=self.lane.host, do_handshake_on_connect=False, suppress_ragged_eofs=True
@@ -223,6 +229,8 @@ class Connection:
     def _complete(self, account: Account, *, reusable: bool) -> None:
         """Count the response. `reusable`: the target gave no sign that it closes the connection."""
         moment = now()
+        if not self.handed:  # an answer before the question
+            self._started()
         account.completed += 1
         account.statuses[self._status] += 1
         value = int((moment - self.due_s) * 1e6)

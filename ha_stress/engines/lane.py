@@ -28,7 +28,9 @@ LOOKUP_RETRY_S: Final = 1.0
 
 
 class Lane:
-    """`connections` holds all of them, `idle` those that can take a request now; so len(connections) - len(idle)
+    """`parked` are the cursors of revisions that are settled, or of an earlier time when the node ran this task.
+
+    `connections` holds all of them, `idle` those that can take a request now; so len(connections) - len(idle)
     are busy, and never more than `in_flight_max`."""
 
     def __init__(
@@ -38,6 +40,7 @@ class Lane:
         engine: int,
         engines: int,
         started_s: float,
+        parked: dict[int, Cursor],
         epoll: select.epoll,
         handlers: dict[int, Callable[[int], None]],
         resolver: Resolver,
@@ -55,8 +58,9 @@ class Lane:
         self.connections: set[Connection] = set()
         self.idle: list[Connection] = []
         self.accounts: dict[int, Account] = {}
-        self._parked: dict[int, Cursor] = {}
-        self._engine, self._engines, self._started_s = engine, engines, started_s
+        self.parked = parked
+        self.started_s = started_s
+        self._engine, self._engines = engine, engines
         self._port = target.port
         self._resolver = resolver
         fixed = literal(target.host, target.port)
@@ -74,12 +78,12 @@ class Lane:
             if account is not None:
                 account.cursor.close_at(part.limit)
                 continue
-            cursor = self._parked.pop(part.revision, None) or Cursor(
-                part, engine=self._engine, engines=self._engines, started_s=self._started_s
+            cursor = self.parked.pop(part.revision, None) or Cursor(
+                part, engine=self._engine, engines=self._engines, started_s=self.started_s
             )
             cursor.close_at(part.limit)
             if cursor.exhausted:
-                self._parked[part.revision] = cursor
+                self.parked[part.revision] = cursor
             else:
                 self.accounts[part.revision] = Account(self.task, part.revision, cursor)
         for revision in self.accounts.keys() - {part.revision for part in parts}:
@@ -105,7 +109,7 @@ class Lane:
     def _park(self, accounts: list[Account]) -> list[Account]:
         for account in accounts:
             del self.accounts[account.revision]
-            self._parked[account.revision] = account.cursor
+            self.parked[account.revision] = account.cursor
         return accounts
 
     # The hot path
@@ -162,6 +166,12 @@ class Lane:
         connection = Connection(self, account, due_s, list(self._addresses))
         self.connections.add(connection)
         connection.connect()
+
+    def demote(self, address: Address) -> None:
+        """Another address is tried first from now on: this one refuses."""
+        if address in self._addresses:
+            self._addresses.remove(address)
+            self._addresses.append(address)
 
     def forget_idle(self, connection: Connection) -> None:
         if connection in self.idle:

@@ -21,6 +21,7 @@ from ha_stress.engines import control
 from ha_stress.engines.account import Account
 from ha_stress.engines.clock import now
 from ha_stress.engines.lane import Lane
+from ha_stress.engines.pacing import Cursor
 from ha_stress.engines.resolve import Resolver
 from ha_stress.tasks.schedule import TaskShare
 
@@ -49,7 +50,7 @@ class Loop:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._resolver = Resolver()
         self._lanes: dict[str, Lane] = {}
-        self._remembered: OrderedDict[str, Lane] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[float, dict[int, Cursor]]] = OrderedDict()
         self._deframer = control.Deframer()
         self._unsent = bytearray()
         self._applied = 0
@@ -186,11 +187,11 @@ class Loop:
             lane = self._lanes.pop(task)
             for account in lane.cancel():
                 self._report(account)
-            self._remembered[task] = lane
+            self._remembered[task] = (lane.started_s, lane.parked)
             if len(self._remembered) > ENGINE_LANES_REMEMBERED_MAX:
                 self._remembered.popitem(last=False)
         for task, share in wanted.items():
-            lane = self._lanes.get(task) or self._remembered.pop(task, None) or self._new_lane(share)
+            lane = self._lanes.get(task) or self._new_lane(share)
             self._lanes[task] = lane
             lane.update(share.parts)
         self._applied = number
@@ -199,11 +200,14 @@ class Loop:
         self._say_idle()
 
     def _new_lane(self, share: TaskShare) -> Lane:
+        # Wall time is read once per task: a clock that is set while the task runs must not move its arrivals.
+        started_s, parked = self._remembered.pop(share.task, (share.started_at - time.time() + now(), {}))
         return Lane(
             share,
             engine=self._engine,
             engines=self._engines,
-            started_s=share.started_at - time.time() + now(),
+            started_s=started_s,
+            parked=parked,
             epoll=self._epoll,
             handlers=self._handlers,
             resolver=self._resolver,

@@ -106,12 +106,10 @@ class EnginePool:
     async def _ensure_started(self) -> None:
         """Engines start with the first work, so that an idle node stays small."""
         async with self._starting:
-            if self._engines:
-                return
             assert self._nursery is not None, "apply needs a running pool"
-            started = [await _start(index, self._count) for index in range(self._count)]
-            self._engines = started
-            for engine in started:
+            for index in range(len(self._engines), self._count):  # from where a cancelled start left off
+                engine = await _start(index, self._count)
+                self._engines.append(engine)
                 self._nursery.start_soon(engine.write, name=f"engine {engine.index} write")
                 self._nursery.start_soon(self._read, engine, name=f"engine {engine.index} read")
 

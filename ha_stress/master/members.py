@@ -93,13 +93,27 @@ class Membership:
             return []
         return [self._remove(known, "the sentinels declared it objectively down")]
 
+    def overdue(self, now: float) -> bool:
+        """Whether somebody has been silent for too long. Read the records before calling `expired`."""
+        return any(now - heard_at >= self._expiry_s for heard_at in self._heard_at.values())
+
     def expired(self, now: float) -> list[Change]:
-        """Time has passed."""
+        """The records have just been read, so whoever is still silent is gone."""
         return [
             self._remove(info, f"nothing was heard of it for {self._expiry_s:g} s")
             for info in self.members()
             if now - self._heard_at[info.id] >= self._expiry_s
         ]
+
+    def deaf(self, now: float) -> None:
+        """Nothing could be heard up to `now` (Redis does not answer): the silence proves nothing about anybody."""
+        self._heard_at = dict.fromkeys(self._heard_at, now)
+
+    def known_gone(self, holder: Holder) -> bool:
+        """Whether there is evidence that this process is gone, more than that nothing was heard of it."""
+        known = self._known.get(holder.node)
+        replaced = holder.node == self._me or (known is not None and known.incarnation != holder.incarnation)
+        return replaced or holder in self._gone
 
     def _remove(self, info: NodeInfo, cause: str) -> Gone:
         del self._known[info.id]

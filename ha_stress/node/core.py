@@ -169,7 +169,7 @@ class NodeCore:
     def deadline(self, now: float) -> float:
         """When `Ticked` is due at the latest."""
         moments = []
-        if self._named() and not self._lease_pending:
+        if self._wants_lease():
             moments.append(self._renew_due)
         if self.role is Role.MASTER and not self.suspended:
             moments.append(self.acting_until)
@@ -204,6 +204,10 @@ class NodeCore:
         self._out.append(BecomeWorker())
 
     # --- the lease ---
+
+    def _wants_lease(self) -> bool:
+        """A node that leaves takes no lease, even if it is named."""
+        return self._named() and self.role in (Role.WORKER, Role.MASTER) and not self._lease_pending
 
     def _lease_answered(self, sent_at: float, held: bool, newest: Mastership | None, now: float) -> None:
         self._lease_pending = False
@@ -264,8 +268,7 @@ class NodeCore:
         if self.role is Role.MASTER and not self.suspended and now >= self.acting_until:
             self.suspended = True
             self._out.append(Emit("+suspended", subject=self.me[0], cause="the lease could not be renewed in time"))
-        wants_lease = self._named() and self.role in (Role.WORKER, Role.MASTER)
-        if wants_lease and not self._lease_pending and now >= self._renew_due:
+        if self._wants_lease() and now >= self._renew_due:
             self._lease_pending = True
             self._out.append(HoldLease(self.record))
         if self._may_claim() and now >= self._claim_due:

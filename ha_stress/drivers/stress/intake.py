@@ -22,6 +22,7 @@ _log = log.get(__name__)
 
 #: Frames come about once a second from each engine; a fifth of that is what the books may lag behind.
 _PAUSE_S = 0.2
+_RETRY_S = 1.0
 
 
 class Intake:
@@ -34,6 +35,7 @@ class Intake:
         self.rows: dict[str, Sequence[Row]] = {}
         #: Whether `rows` contained all of the stream when it was looked at last.
         self.drained = False
+        self._recheck = False
         self._followed: set[str] = set()
         self._stale: set[str] = set()
 
@@ -44,6 +46,11 @@ class Intake:
             self._stale.add(task)
             self.drained = False
 
+    def recheck(self) -> None:
+        """Somebody is gone: `drained` has to be found out again by a look that begins from now on."""
+        self.drained = False
+        self._recheck = True
+
     def forget(self, task: str) -> None:
         self._followed.discard(task)
         self._stale.discard(task)
@@ -52,17 +59,17 @@ class Intake:
     async def run(self) -> None:
         """Raises Fenced when a newer master commits."""
         while True:
-            more = False
             await self._node.wait_may_act()
             try:
-                more = await self._commit()
+                pause_s = 0.0 if await self._commit() else _PAUSE_S
             except (Unavailable, ProtocolError) as error:
                 _log.warning("results wait", problem=str(error))
-            if not more:
-                await trio.sleep(_PAUSE_S)
+                pause_s = _RETRY_S
+            await trio.sleep(pause_s)
 
     async def _commit(self) -> bool:
         """One batch; whether there may be more."""
+        self._recheck = False
         entries = await self._node.bus.read_frames("", FRAMES_PER_COMMIT_MAX)
         if entries:
             self.drained = False
@@ -75,7 +82,7 @@ class Intake:
             await self._node.bus.drop_frames(last)
         await self._refresh()
         full = len(entries) == FRAMES_PER_COMMIT_MAX
-        if not (full or self._stale or self.drained):
+        if not (full or self._stale or self._recheck or self.drained):
             self.drained = True
             self._on_change()
         return full

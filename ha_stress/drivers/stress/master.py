@@ -45,7 +45,7 @@ class StressMaster(MasterDriver):
         self.record = node.record()
         self._became_at = node.clock.now()
         self._send, self._inbox = trio.open_memory_channel[Read | None](MASTER_INBOX_MAX)
-        self._watch = Watch(node, self._look)
+        self._watch = Watch(node, self._look_around)
         self._intake = Intake(node, self.record, self._look)
         self._outgoing = Outgoing(self.record.epoch)
         self._tasks: dict[str, Task] = {}
@@ -134,6 +134,11 @@ class StressMaster(MasterDriver):
         records = await self.node.store.tasks(open_only=True)
         return [record for record in records if record.spec.driver == self.node.config.driver]
 
+    def _look_around(self) -> None:
+        """The members are not what they were; the last results of one who is gone may still be in the stream."""
+        self._intake.recheck()
+        self._look()
+
     def _look(self) -> None:
         """Wake the planning. A full inbox wakes it anyway."""
         if not self._inbox.statistics().current_buffer_used:
@@ -161,6 +166,7 @@ class StressMaster(MasterDriver):
             )
 
     def _world(self) -> World:
+        holders = {holder for task in self._tasks.values() if task.plan is not None for holder in task.plan.holders()}
         return World(
             members=self._watch.members(),
             me=self.node.holder,
@@ -168,6 +174,7 @@ class StressMaster(MasterDriver):
             now_wall=self.node.clock.wall(),
             lead_s=self.node.config.timing.revision_lead_s,
             drained=self._intake.drained,
+            doubtful=self._watch.doubtful(holders),
         )
 
     async def _persist(self) -> None:

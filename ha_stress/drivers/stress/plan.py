@@ -18,8 +18,8 @@ from dataclasses import replace
 
 from ha_stress.base.limits import DURATION_S_MAX, PART_KEPT_S
 from ha_stress.drivers.stress import table
-from ha_stress.tasks.ledger import Row
-from ha_stress.tasks.schedule import Holder, Part, Plan, Revision, TaskShare, planned, positions_before
+from ha_stress.tasks.ledger import Counters, Row
+from ha_stress.tasks.schedule import Holder, Part, Plan, Revision, TaskShare, owned_below, positions_before
 from ha_stress.tasks.spec import TaskSpec
 
 
@@ -66,27 +66,19 @@ def end(plan: Plan, at_wall: float) -> Plan:
     return replace(plan, duration_s=at_s, revisions=(*plan.revisions[:-1], _closed(plan.newest, at_s)))
 
 
-def share_of(
-    plan: Plan, spec: TaskSpec, holder: Holder, rows: Iterable[Row] = (), now_wall: float | None = None
-) -> TaskShare | None:
-    """What `holder` has to know of the task; None if nothing of it is left for it to do.
+def shares_of(
+    plan: Plan, spec: TaskSpec, holders: Collection[Holder], rows: Iterable[Row], now_wall: float
+) -> dict[Holder, TaskShare]:
+    """What each of `holders` has to know of the task; those are left out for whom nothing of it is left to do.
 
     A part is left out only once it is over for PART_KEPT_S and the committed `rows` account for all of it.
     """
-    mine = {row.revision: row.counters for row in rows if row.holder == holder}
-    parts = []
+    done = {(row.revision, row.holder): row.counters for row in rows}
+    parts: dict[Holder, list[Part]] = {}
     for revision in plan.revisions:
-        slots = revision.slots_of(holder)
-        if not slots:
-            continue
-        done = mine.get(revision.number)
-        want = planned(revision, holder)
-        accounted = want is not None and (want == 0 if done is None else done.intended >= want and done.under_way <= 0)
-        over_s = max(revision.at_s, _ends_s(revision))
-        if accounted and now_wall is not None and now_wall > plan.started_at + over_s + PART_KEPT_S:
-            continue
-        parts.append(
-            Part(
+        past = now_wall > plan.started_at + max(revision.at_s, _ends_s(revision)) + PART_KEPT_S
+        for holder, slots in revision.slots_by_holder().items():
+            part = Part(
                 revision=revision.number,
                 at_s=revision.at_s,
                 rate=revision.rate,
@@ -94,16 +86,18 @@ def share_of(
                 slots=slots,
                 limit=revision.limit,
             )
+            if holder in holders and not (past and _accounted(part, done.get((revision.number, holder)))):
+                parts.setdefault(holder, []).append(part)
+    return {
+        holder: TaskShare(
+            task=spec.id,
+            request=spec.request,
+            in_flight_max=spec.in_flight_max,
+            started_at=plan.started_at,
+            parts=tuple(mine),
         )
-    if not parts:
-        return None
-    return TaskShare(
-        task=spec.id,
-        request=spec.request,
-        in_flight_max=spec.in_flight_max,
-        started_at=plan.started_at,
-        parts=tuple(parts),
-    )
+        for holder, mine in parts.items()
+    }
 
 
 def ended_by(plan: Plan, now_wall: float) -> bool:
@@ -113,6 +107,14 @@ def ended_by(plan: Plan, now_wall: float) -> bool:
 
 def owners_of(revision: Revision) -> table.Owners:
     return tuple(revision.holders[index] for index in revision.table)
+
+
+def _accounted(part: Part, done: Counters | None) -> bool:
+    """Whether the books say that all of a part has happened, answers included."""
+    if part.limit is None:
+        return False
+    want = owned_below(part.slots, part.modulus, part.limit)
+    return want == 0 if done is None else done.intended >= want and done.under_way <= 0
 
 
 def _revise(plan: Plan, at_wall: float, rate: float, owners: table.Owners, why: str) -> Plan:

@@ -6,7 +6,7 @@ Hints only make it faster: the records are read on every `Resubscribed` and ever
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -37,10 +37,20 @@ class Watch:
         self._events_due = True
         #: The records have been read at least once.
         self.ready = False
+        self._proof_at = float("inf")
 
     def members(self) -> tuple[NodeInfo, ...]:
         """This node and all other members."""
         return (self._node.info(), *self._membership.members())
+
+    def doubtful(self, holders: Iterable[Holder]) -> frozenset[Holder]:
+        """Those who may live although this master, new as it is, has not heard of them yet.
+
+        After an outage of Redis all records have run out; that is no reason to take the shares of everybody.
+        """
+        if self._node.clock.now() >= self._proof_at:
+            return frozenset()
+        return frozenset(holder for holder in holders if not self._membership.known_gone(holder))
 
     async def run(self) -> None:
         keys = self._node.bus.keys
@@ -51,7 +61,6 @@ class Watch:
                 with trio.move_on_after(_LOOK_S):
                     changes += self._take(await hints.receive())
                 changes += await self._reread()
-                changes += self._membership.expired(self._node.clock.now())
                 self._tell(changes)
                 if changes or _standing(self._membership.members()) != before:
                     self._on_change()
@@ -75,20 +84,23 @@ class Watch:
 
     async def _reread(self) -> list[Change]:
         now = self._node.clock.now()
-        if now < self._read_due:
+        if now < self._read_due and not self._membership.overdue(now):
             return []
         try:
             infos = await self._node.bus.nodes()
             changes = self._membership.read(infos, self._node.clock.now())
+            changes += self._membership.expired(now)
             if self._events_due:
                 changes += await self._replay()
         except (Unavailable, ProtocolError) as error:
             _log.warning("the members cannot be read", problem=str(error))
+            self._membership.deaf(self._node.clock.now())
             self._read_due = now + _LOOK_S
             return []
         self._read_due = now + self._node.config.timing.reread_s
         if not self.ready:  # whom it finds is not news
             self.ready = True
+            self._proof_at = self._node.clock.now() + self._node.config.timing.info_expiry_s
             self._on_change()
             return [change for change in changes if isinstance(change, Gone)]
         return changes

@@ -1,0 +1,208 @@
+"""What one engine on one core can do: `python -m bench.engine [--json] [--rate N] [--seconds S]`.
+
+nginx (65-byte body, one worker) runs on one core and one engine on the other; this process, which only reads a report
+a second, shares nginx's core. Two measurements, both open loop over loopback, keep-alive:
+
+    paced      the rate asked for: achieved, latencies, late, dropped, cpu of the engine
+    maximum    rates are raised until the engine falls behind (achieved < 99 %, or anything dropped); each rate has
+               ATTEMPTS tries, since other work on the machine can only make it slower
+
+Without nginx our own counting target takes its place, and the output says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import trio
+
+from ha_stress.engines import histogram
+from ha_stress.engines.pool import EnginePool, EngineReport
+from ha_stress.tasks.ledger import add
+from ha_stress.tasks.schedule import Part, TaskShare
+from ha_stress.tasks.spec import HttpRequest
+
+BODY: Final = "x" * 64 + "\n"
+LEAD_S: Final = 0.5
+ATTEMPTS: Final = 3
+STEPS: Final = (20_000, 40_000, 60_000, 80_000, 100_000, 120_000, 140_000, 160_000, 180_000, 200_000)
+NGINX_CONF: Final = """
+daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log crit;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 60s;
+  client_body_temp_path {directory}/b; proxy_temp_path {directory}/p; fastcgi_temp_path {directory}/f;
+  uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
+  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type text/plain; return 200 '{body}'; }} }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def server(core: int) -> Iterator[tuple[str, str]]:
+    """(name, URL) of the server under load, pinned to `core`."""
+    binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
+    with tempfile.TemporaryDirectory() as directory:
+        if binary is None:
+            command, name = (
+                [sys.executable, "-m", "ha_stress.target", "--body-bytes", str(len(BODY))],
+                "ha_stress.target",
+            )
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
+            url = json.loads(process.stdout.readline())["url"]
+        else:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            path = Path(directory, "nginx.conf")
+            path.write_text(NGINX_CONF.format(directory=directory, port=port, body=BODY))
+            process = subprocess.Popen([binary, "-c", str(path), "-p", directory], text=True)
+            url, name = f"http://127.0.0.1:{port}", "nginx"
+            _wait_until_it_listens(port)
+        try:
+            for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children()]:
+                one.cpu_affinity([core])
+            yield name, url + "/"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait_until_it_listens(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise SystemExit("nginx did not begin to listen within 10 s")
+
+
+async def _until_idle(pool: EnginePool) -> None:
+    while not pool.idle:  # noqa: ASYNC110  a poll is all that the pool offers, and enough here
+        await trio.sleep(0.01)
+
+
+async def measure(url: str, rate: float, seconds: float, core: int) -> dict[str, Any]:
+    """One engine on `core`, asked for `rate`."""
+    reports: list[EngineReport] = []
+    pool = EnginePool(1, trio.lowlevel.checkpoint)
+
+    async def collect() -> None:
+        async for report in pool.reports:
+            reports.append(report)  # noqa: PERF401  the channel never ends
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(pool.run)
+        nursery.start_soon(collect)
+        await pool.apply([_share(url, 1.0, 0)])
+        child = psutil.Process(pool.pids[0])
+        child.cpu_affinity([core])
+        with trio.fail_after(10):
+            await _until_idle(pool)
+        before = child.cpu_times()
+        share = _share(url, rate, round(rate * seconds))
+        await pool.apply([share])
+        with trio.fail_after(seconds * 5 + 10):
+            await _until_idle(pool)
+        elapsed_s = time.time() - share.started_at
+        after = child.cpu_times()
+        memory_mb = child.memory_info().rss / 1e6
+        nursery.cancel_scope.cancel()
+    books = add(report.counters for report in reports)
+    cpu_s = after.user + after.system - before.user - before.system
+    return {
+        "asked": rate,
+        "achieved": round(books.completed / max(elapsed_s, seconds)),
+        "started": books.started,
+        "completed": books.completed,
+        "dropped": books.dropped,
+        "late": books.late,
+        "failed": dict(books.failed),
+        "response_us": histogram.percentiles(histogram.merge(r.response_us for r in reports), [50, 99, 99.9]),
+        "service_us": histogram.percentiles(histogram.merge(r.service_us for r in reports), [50, 99, 99.9]),
+        "cpu_percent": round(100 * cpu_s / elapsed_s, 1),
+        "cpu_us_per_request": round(1e6 * cpu_s / max(books.completed, 1), 2),
+        "memory_mb": round(memory_mb, 1),
+    }
+
+
+def _share(url: str, rate: float, limit: int) -> TaskShare:
+    return TaskShare(
+        task=f"bench-{rate:g}",
+        request=HttpRequest(url=url),
+        in_flight_max=1024,
+        started_at=time.time() + LEAD_S,
+        parts=(Part(revision=1, at_s=0.0, rate=rate, modulus=1, slots=(0,), limit=limit),),
+    )
+
+
+def _kept(step: dict[str, Any]) -> bool:
+    return bool(step["achieved"] >= 0.99 * step["asked"] and not step["dropped"])
+
+
+async def bench(rate: float, seconds: float) -> dict[str, Any]:
+    cores = sorted(os.sched_getaffinity(0))
+    engine_core, server_core = cores[-1], cores[0]
+    os.sched_setaffinity(0, {server_core})
+    with server(server_core) as (name, url):
+        paced = [await measure(url, one, seconds, engine_core) for one in sorted({1_000.0, rate})]
+        steps = []
+        for step in STEPS:
+            for _ in range(ATTEMPTS):
+                steps.append(await measure(url, step, seconds, engine_core))
+                if _kept(steps[-1]):
+                    break
+            else:
+                break
+    kept = [step["achieved"] for step in steps if _kept(step)]
+    return {
+        "server": name,
+        "cores": len(cores),
+        "shared_core": engine_core == server_core,
+        "paced": paced,
+        "steps": steps,
+        "paced_maximum": max(kept, default=0),
+        "maximum": max(step["achieved"] for step in steps),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.engine", description="Requests per second of one engine.")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rate", type=float, default=20_000.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    options = parser.parse_args()
+    found = trio.run(bench, options.rate, options.seconds)
+    if options.json:
+        print(json.dumps(found))
+        return
+    if found["server"] != "nginx":
+        print("nginx is not installed: measured against our own target, which is slower")
+    if found["shared_core"]:
+        print("only one core: engine and server share it")
+    for title, rows in (("paced", found["paced"]), ("maximum", found["steps"])):
+        print(f"\n{title}: asked  achieved  late  dropped  response p50/p99/p99.9 us  cpu  cpu a request")
+        for row in rows:
+            latencies = "/".join(str(value) for value in row["response_us"].values())
+            print(
+                f"{row['asked']:>14,.0f} {row['achieved']:>9,} {row['late']:>5} {row['dropped']:>8} {latencies:>27}"
+                f" {row['cpu_percent']:>4.0f}% {row['cpu_us_per_request']:>8} us"
+            )
+    print(f"\n{found['paced_maximum']:,} requests/s kept on schedule, {found['maximum']:,} at most, one core")
+
+
+if __name__ == "__main__":
+    main()

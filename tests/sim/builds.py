@@ -1,0 +1,129 @@
+"""What is simulated: the sound cores, or the same cores with one planted defect each.
+
+A simulator that catches nothing proves nothing; `tests/test_sim.py` demands that each of these is caught.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ha_stress.cluster.mastership import Mastership
+from ha_stress.cluster.members import Role
+from ha_stress.node.core import NodeCore
+from ha_stress.wire.messages import VoteRequest
+from sentinel.core import Sentinel
+from sentinel.effects import SaveVote, SendPeer, VoteState
+from sentinel.failover import Campaign
+from sentinel.votes import Standing, Voter
+
+
+def _as_it_is(core: Sentinel) -> None:
+    """The sound core needs no preparation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One variant. The switches name the defect; the sound build has none."""
+
+    node: type[NodeCore] = NodeCore
+    prepare_sentinel: Callable[[Sentinel], None] = _as_it_is
+    award_compares: bool = True
+    store_open: bool = False
+    forgets_votes: bool = False
+
+
+class _EagerVoter(Voter):
+    """The reply leaves before the vote is on disk."""
+
+    def answer_vote(self, request: VoteRequest, standing: Standing) -> list[SaveVote | SendPeer]:
+        out = super().answer_vote(request, standing)
+        if any(isinstance(effect, SaveVote) for effect in out):
+            return [self._reply(request.sender, request.epoch, ""), *out]
+        return out
+
+
+class _TwoFacedVoter(Voter):
+    """A second candidate of the same epoch gets a vote as well."""
+
+    def answer_vote(self, request: VoteRequest, standing: Standing) -> list[SaveVote | SendPeer]:
+        if not self._objection(request, standing) and request.epoch == self.state.voted_epoch:
+            return [self._reply(request.sender, request.epoch, "")]
+        return super().answer_vote(request, standing)
+
+
+class _CareleslyCounting(Campaign):
+    """Replies count whatever their epoch is."""
+
+    __slots__ = ()
+
+    def count(self, sender: str, epoch: int, granted: bool, reason: str) -> bool:
+        return super().count(sender, self.epoch, granted, reason)
+
+
+class _Deadlineless(NodeCore):
+    """Acts on after the end of its lease."""
+
+    def may_act(self, now: float) -> bool:
+        return self.role is Role.MASTER and self.record.held_by(*self.me)
+
+
+class _LateLease(NodeCore):
+    """Counts the lease from the answer instead of from the question."""
+
+    def _lease_answered(self, sent_at: float, held: bool, newest: Mastership | None, now: float) -> None:
+        super()._lease_answered(now, held, newest, now)
+
+
+class _Forgiving(NodeCore):
+    """Takes any record as the truth, whatever its epoch."""
+
+    def _see(self, record: Mastership, now: float, *, from_bus: bool = False) -> None:
+        if record.epoch and record.epoch < self.record.epoch:
+            self.record = record
+        super()._see(record, now, from_bus=from_bus)
+
+
+def _voter(kind: type[Voter]) -> Callable[[Sentinel], None]:
+    def prepare(core: Sentinel) -> None:
+        core.voter.__class__ = kind
+
+    return prepare
+
+
+def _careless(core: Sentinel) -> None:
+    core.campaign.__class__ = _CareleslyCounting
+
+
+def _quorum_elects(core: Sentinel) -> None:
+    core.campaign.majority = core.config.effective_quorum
+    core.watch.quorum = core.campaign.majority = 1
+
+
+def _never_learns(core: Sentinel) -> None:
+    core.watch.passed_over = _Everybody()
+
+
+class _Everybody(dict[str, str]):
+    """Nobody is ever forgiven for not having acted."""
+
+    def clear(self) -> None:
+        pass
+
+
+SOUND = Build()
+DEFECTS: dict[str, Build] = {
+    "reply before the vote is saved": Build(prepare_sentinel=_voter(_EagerVoter)),
+    "two votes in one epoch": Build(prepare_sentinel=_voter(_TwoFacedVoter)),
+    "votes of any epoch count": Build(prepare_sentinel=_careless),
+    "quorum instead of majority": Build(prepare_sentinel=_quorum_elects),
+    "votes forgotten by a restart": Build(forgets_votes=True),
+    "award without comparing epochs": Build(award_compares=False),
+    "acting after the lease": Build(node=_Deadlineless),
+    "lease counted from the answer": Build(node=_LateLease),
+    "lower epochs believed": Build(node=_Forgiving),
+    "store without a fence": Build(store_open=True),
+    "passed over for ever": Build(prepare_sentinel=_never_learns),
+}
+
+__all__ = ["DEFECTS", "SOUND", "Build", "VoteState"]

@@ -1,0 +1,119 @@
+"""What must always be true, checked while it happens. Each broken sentence is kept with its moment; nothing stops."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ha_stress.cluster.mastership import Mastership
+from sentinel.effects import VoteState
+from tests.sim.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken invariant of one seed, `at_s` virtual seconds after the start."""
+
+    seed: int
+    invariant: str
+    at_s: float
+    detail: str
+
+
+class Checks:
+    """The history of one world, as somebody who sees everything knows it."""
+
+    def __init__(self, timeline: Timeline, seed: int) -> None:
+        self.timeline = timeline
+        self.seed = seed
+        self.violations: list[Violation] = []
+        self.counts: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.winners: dict[int, tuple[str, str]] = {}
+        self.forgotten: set[tuple[int, str]] = set()
+        self.leaders: dict[int, str] = {}
+        self.votes: dict[tuple[str, int], str] = {}
+        self.acked: dict[str, int] = {}
+        self.commanded: dict[tuple[str, str], int] = {}
+        self.fence: tuple[int, str, str] = (0, "", "")
+
+    def violate(self, invariant: str, detail: str) -> None:
+        """Note a violation; the first of each kind is enough to fail a seed."""
+        if all(known.invariant != invariant for known in self.violations):
+            self.violations.append(Violation(self.seed, invariant, round(self.timeline.now, 4), detail))
+
+    # --- records ---
+
+    def record_seen(self, record: Mastership, where: str) -> None:
+        """A record was written or learned somewhere: one winner per epoch, over the whole history."""
+        if not record.epoch:
+            return
+        winner = (record.node, record.incarnation)
+        known = self.winners.setdefault(record.epoch, winner)
+        if known != winner and (record.epoch, known[1]) not in self.forgotten:
+            self.violate("one winner per epoch", f"epoch {record.epoch}: {known[1]}, and at {where} {winner[1]}")
+
+    def redis_wrote(self, before: Mastership, after: Mastership) -> None:
+        if after.epoch < before.epoch:
+            self.violate("the stored epoch never falls", f"from {before.epoch} to {after.epoch}")
+        self.record_seen(after, "redis")
+
+    def redis_forgot(self, record: Mastership, durable: int, majority: int) -> None:
+        """Redis lost its data. A first mastership that no majority of sentinels had on disk may be given again: nothing
+        that survives knows of it, and the fence of the store refuses whoever comes second."""
+        if record.epoch == 1 and durable < majority:
+            self.forgotten.add((1, record.incarnation))
+            self.counts["first masters forgotten"] += 1
+
+    # --- votes ---
+
+    def elected(self, epoch: int, leader: str) -> None:
+        self.counts["elections"] += 1
+        known = self.leaders.setdefault(epoch, leader)
+        if known != leader:
+            self.violate("one leader per epoch", f"epoch {epoch}: {known} and {leader}")
+
+    def vote_given(self, voter: str, epoch: int, candidate: str) -> None:
+        """A vote that exists: acknowledged by the disk, or told to its candidate."""
+        known = self.votes.setdefault((voter, epoch), candidate)
+        if known != candidate:
+            self.violate("one vote per epoch", f"{voter} at epoch {epoch}: {known} and {candidate}")
+
+    def vote_told(self, voter: str, epoch: int, candidate: str, disk: VoteState) -> None:
+        self.vote_given(voter, epoch, candidate)
+        if disk.voted_epoch < epoch:
+            self.violate("a vote is on disk before it is told", f"{voter} told {epoch}, has {disk.voted_epoch}")
+
+    def vote_acked(self, voter: str, state: VoteState) -> None:
+        self.acked[voter] = max(self.acked.get(voter, 0), state.voted_epoch)
+        if state.voted_epoch:
+            self.vote_given(voter, state.voted_epoch, state.voted_for)
+
+    def disk_written(self, voter: str, before: VoteState, after: VoteState) -> None:
+        if after.voted_epoch < self.acked.get(voter, 0):
+            self.violate("the voted epoch never falls", f"{voter}: {self.acked[voter]} to {after.voted_epoch}")
+        if after.record.epoch < before.record.epoch:
+            self.violate("the record on disk never falls", f"{voter}: {before.record.epoch} to {after.record.epoch}")
+
+    # --- acting ---
+
+    def acted(self, incarnation: str, epoch: int, lease_until: float) -> None:
+        self.counts["acts"] += 1
+        if self.timeline.now >= lease_until:
+            late_ms = (self.timeline.now - lease_until) * 1000
+            self.violate("nobody acts after its lease", f"{incarnation} at epoch {epoch}, {late_ms:.1f} ms late")
+
+    def commanded_at(self, worker: str, incarnation: str, epoch: int) -> None:
+        known = self.commanded.get((worker, incarnation), 0)
+        if epoch < known:
+            self.violate("no command of a lower epoch", f"{incarnation} took epoch {epoch} after {known}")
+        self.commanded[(worker, incarnation)] = max(known, epoch)
+
+    def fence_passed(self, epoch: int, node: str, incarnation: str) -> None:
+        """The store accepted a write."""
+        known = self.fence
+        if epoch < known[0]:
+            self.violate("no write of a lower epoch", f"{incarnation} at {epoch} after {known[0]}")
+        elif epoch == known[0] and (node, incarnation) != known[1:]:
+            self.violate("no two writers in one epoch", f"epoch {epoch}: {known[2]} and {incarnation}")
+        self.fence = max(known, (epoch, node, incarnation))

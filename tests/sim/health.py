@@ -1,0 +1,85 @@
+"""Who has been in good order, and since when: what decides whether a failover was false. And what quiet means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ha_stress.cluster.mastership import Mastership
+from ha_stress.cluster.members import Role
+from sentinel.failover import Phase
+
+if TYPE_CHECKING:
+    from tests.sim.node import SimNode
+    from tests.sim.world import World
+
+#: Above these a link is not "connected": a stream over it may be silent for seconds by loss alone.
+LOSS_MAX = 0.05
+DELAY_MAX_S = 0.1
+
+
+class Health:
+    """`note` is called after each fault and each healing; between two of them nothing changes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._well: dict[str, tuple[bool, int]] = {}
+        self._since: dict[str, float] = {}
+
+    def note(self) -> None:
+        now = self._world.timeline.now
+        for node in self._world.nodes.values():
+            well = (self._is_well(node), node.life)
+            if well != self._well.get(node.name) or not well[0]:
+                self._well[node.name] = well
+                self._since[node.name] = now
+
+    def awarded(self, before: Mastership, after: Mastership) -> None:
+        """A failover happened. It was false if its victim had been well for the whole of `down_after_s`."""
+        world = self._world
+        world.checks.counts["failovers"] += 1
+        victim = world.nodes.get(before.node)
+        world.say("redis", f"award {after.epoch}/{after.incarnation} after {before.epoch}/{before.incarnation}")
+        if victim is None or victim.incarnation != before.incarnation or not self._is_well(victim):
+            return
+        well_s = world.timeline.now - self._since.get(victim.name, 0.0)
+        if well_s >= world.timing.down_after_s:
+            world.checks.counts["false_failovers"] += 1
+            world.say("health", f"a false failover: {before.incarnation} has been well for {well_s:.3f} s")
+            if world.fault_free:
+                world.checks.violate("no failover without a fault", f"from {before.incarnation} to {after.incarnation}")
+
+    def _is_well(self, node: SimNode) -> bool:
+        world = self._world
+        if not node.alive or node.paused or node.core is None or node.core.leaving:
+            return False
+        net = world.net
+        if net.loss > LOSS_MAX or net.delay_max_s > DELAY_MAX_S:
+            return False
+        if not world.redis.up or world.redis.stalled or not net.joined(node.name, world.redis.name):
+            return False
+        seeing = [s for s in world.sentinels.values() if s.alive and not s.paused and net.joined(s.name, node.name)]
+        return len(seeing) > len(world.sentinels) // 2
+
+
+def unsettled(world: World) -> str:
+    """Why the world is not in order yet; "" if exactly one master acts, everybody agrees, and nobody campaigns."""
+    record = world.redis.record
+    acting = [node.incarnation for node in world.nodes.values() if node.may_act()]
+    masters = [n.incarnation for n in world.nodes.values() if n.core is not None and n.core.role is Role.MASTER]
+    if len(acting) != 1 or masters != acting:
+        return f"acting: {acting}, masters: {masters}, record {record.epoch}/{record.incarnation}"
+    if acting[0] != record.incarnation:
+        return f"{acting[0]} acts, the record names {record.incarnation}"
+    if world.store.row != (record.epoch, record.node, record.incarnation):
+        return f"the master has not written: the fence is at {world.store.row}"
+    for sentinel in world.sentinels.values():
+        core = sentinel.core
+        if not sentinel.alive or core is None:
+            continue
+        if core.record != record:
+            return f"{sentinel.name} believes in {core.record.epoch}/{core.record.incarnation}"
+        if core.campaign.phase is not Phase.IDLE:
+            return f"{sentinel.name} is in phase {core.campaign.phase.name} at epoch {core.campaign.epoch}"
+    if record.epoch < world.highest_at_heal:
+        return f"the record is {record.epoch}, and {world.highest_at_heal} was known"
+    return ""

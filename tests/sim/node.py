@@ -1,0 +1,291 @@
+"""A node process: the real core, its talk with Redis, and a master that writes to the fenced store and commands workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ha_stress.base.config import NodeConfig
+from ha_stress.cluster.mastership import NOBODY, Mastership
+from ha_stress.cluster.members import NodeInfo, Role
+from ha_stress.node import core
+from ha_stress.tasks.schedule import Holder, NodeAssignment
+from ha_stress.wire.messages import Ping, Pong
+from ha_stress.worker.core import Apply, WorkerCore
+from tests.sim.probe import SimProbe
+from tests.sim.process import Process
+from tests.sim.sentinel import VERSION
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+RETRY_S = 0.05
+ACT_PERIOD_S = 0.25
+LEAVE_POLL_S = 0.05
+
+
+class SimNode(Process):
+    """Mirrors `ha_stress/node/server.py`. `lease_until` is what this process was really given, judged from outside."""
+
+    def __init__(self, world: World, config: NodeConfig) -> None:
+        super().__init__(world.timeline, config.id)
+        self.world = world
+        self.net = world.net
+        self.config = config
+        self.core: core.NodeCore | None = None
+        self.incarnation = ""
+        self.sequence = 0
+        self.lease_until = float("-inf")
+        self.cpu_percent = world.timeline.rng.random() * 60
+        self._info: NodeInfo | None = None
+        self._known: Mastership = NOBODY
+        self._master: Mastership | None = None
+        self._acts = 0
+        self._tick_at = float("inf")
+        self._reading = self._read_again = False
+        self._read_token = 0
+        self._leave_by = float("inf")
+        self._worker = WorkerCore(Holder(config.id, ""))
+        world.redis.listeners.append((self, self._hinted))
+
+    def begin(self) -> None:
+        super().begin()
+        self.incarnation = f"{self.name}.{self.life}"
+        rng = self.timeline.rng
+        build = self.world.build
+        self.core = build.node(self.config, self.incarnation, random=rng.random, now=self.timeline.now)
+        self._worker = WorkerCore(Holder(self.name, self.incarnation))
+        self._master = None
+        self._reading = self._read_again = False
+        self._tick_at = self._leave_by = float("inf")
+        self.lease_until = float("-inf")
+        self.world.say(self.name, f"starts as {self.incarnation}")
+        self.after(rng.random() * 0.05, self._register)
+
+    def die(self, *, host: bool = False) -> None:
+        """The probes of the sentinels notice, unless the whole host is gone."""
+        was_alive = self.alive
+        super().die(host=host)
+        self.core = None
+        if was_alive and not host:
+            for sentinel in self.world.sentinels.values():
+                probe = sentinel.probes.get(self.name)
+                if sentinel.alive and probe is not None:
+                    probe.node_died()
+
+    # --- the rhythm ---
+
+    def feed(self, event: core.Happening) -> None:
+        """One step of the core, checked and performed."""
+        node = self.core
+        assert node is not None
+        try:
+            effects = node.step(event, self.timeline.now)
+        except Exception as error:
+            self.world.checks.violate("the core raises nothing", f"{self.name} at {event}: {error!r}")
+            self.die()
+            return
+        if self.world.talk is not None:
+            self.world.talk.heard(self.timeline.now, self.name, event, effects)
+        if node.record is not self._known:
+            self._known = node.record
+            self.world.checks.record_seen(node.record, self.name)
+        for effect in effects:
+            self._perform(effect)
+        self._arm(node)
+
+    def _arm(self, node: core.NodeCore) -> None:
+        deadline = node.deadline(self.timeline.now)
+        if deadline < self._tick_at:
+            self._tick_at = deadline
+            self.after(max(0.0, deadline - self.timeline.now), self._tick, deadline)
+
+    def _tick(self, armed_for: float) -> None:
+        if armed_for != self._tick_at or self.core is None:
+            return
+        self._tick_at = float("inf")
+        if self.core.deadline(self.timeline.now) <= self.timeline.now:
+            self.feed(core.Ticked())
+            if self.core is not None and self.core.deadline(self.timeline.now) <= self.timeline.now:
+                self.world.checks.violate("a deadline that was met is over", f"{self.name} would spin")
+                self.die()
+        else:
+            self._arm(self.core)
+
+    def _perform(self, effect: core.Effect) -> None:
+        redis = self.world.redis
+        ttl_s = self.config.timing.lease_ttl_s
+        match effect:
+            case core.HoldLease(record):
+                sent_at = self.timeline.now
+                redis.call(
+                    self, lambda answer: self._lease_answered(record, sent_at, answer), redis.hold_lease, record, ttl_s
+                )
+            case core.ClaimFirst():
+                redis.call(
+                    self,
+                    lambda newest: self.feed(core.ClaimAnswered(newest)),
+                    redis.claim_first,
+                    self.name,
+                    self.incarnation,
+                    ttl_s,
+                )
+            case core.Repair(record):
+                redis.call(self, lambda answer: None, redis.repair, record)
+            case core.BecomeMaster(record):
+                self._master = record
+                self.after(0.005 + 0.045 * self.timeline.rng.random(), self._act, record)
+            case core.BecomeWorker():
+                self._master = None
+            case core.Emit(name=name):
+                self.world.checks.counts[name] += 1
+
+    def _lease_answered(self, record: Mastership, sent_at: float, answer: tuple[bool, Mastership] | None) -> None:
+        if answer is None:
+            self.feed(core.LeaseAnswered(sent_at, False, None))
+            return
+        held, newest = answer
+        if held and newest == record:
+            timing = self.config.timing
+            self.lease_until = sent_at + timing.lease_ttl_s - timing.lease_margin_s
+        self.feed(core.LeaseAnswered(sent_at, held, newest))
+
+    # --- what it says of itself ---
+
+    def info(self) -> NodeInfo:
+        node = self.core
+        assert node is not None
+        acting = node.may_act(self.timeline.now)
+        known = self._info
+        if (
+            known is None
+            or known.incarnation != self.incarnation
+            or (known.role, known.epoch, known.acting) != (node.role, node.record.epoch, acting)
+            or (known.leaving, known.cpu_percent, known.sequence) != (node.leaving, self.cpu_percent, self.sequence)
+        ):
+            known = self._info = NodeInfo(
+                id=self.name,
+                incarnation=self.incarnation,
+                sequence=self.sequence,
+                priority=self.config.priority,
+                mesh_host="",
+                mesh_port=0,
+                api_url="",
+                role=node.role,
+                epoch=node.record.epoch,
+                acting=acting,
+                cpu_percent=self.cpu_percent,
+                memory_percent=20.0,
+                leaving=node.leaving,
+                version=VERSION,
+            )
+        return known
+
+    def answer(self, probe: SimProbe, attempt: int, ping: Ping) -> None:
+        """A sentinel's ping."""
+        self.feed(core.SentinelPinged(ping))
+        if self.core is not None:
+            probe.send_pong(attempt, Pong(number=ping.number, info=self.info(), record=self.core.record))
+
+    # --- Redis ---
+
+    def _register(self) -> None:
+        redis = self.world.redis
+        redis.call(self, self._registered, redis.register, self.name, self.incarnation)
+
+    def _registered(self, sequence: int | None) -> None:
+        if sequence is None:
+            self.after(self.config.timing.resend_s, self._register)
+            return
+        self.sequence = sequence
+        self.feed(core.Registered())
+        self._publish()
+        self._read()
+
+    def _publish(self) -> None:
+        self.publish_once()
+        self.after(self.config.timing.info_period_s, self._publish)
+
+    def publish_once(self) -> None:
+        redis = self.world.redis
+        self.cpu_percent = max(0.0, min(100.0, self.cpu_percent + 4 * (self.timeline.rng.random() - 0.5)))
+        redis.call(self, lambda answer: None, redis.publish_info, self.info(), self.config.timing.info_expiry_s)
+
+    def _hinted(self) -> None:
+        if self._reading:
+            self._read_again = True
+        elif self._read_token:
+            self._read()
+
+    def _read(self, token: int | None = None) -> None:
+        if self._reading or (token is not None and token != self._read_token):
+            return
+        self._reading = True
+        self._read_token += 1
+        redis = self.world.redis
+        redis.call(self, self._have_read, redis.mastership)
+
+    def _have_read(self, record: Mastership | None) -> None:
+        self._reading = False
+        pause_s = RETRY_S
+        if record is not None:
+            self.feed(core.RecordSeen(record, from_bus=True))
+            pause_s = 0.0 if self._read_again else self.config.timing.reread_s
+        self._read_again = False
+        self.after(pause_s, self._read, self._read_token)
+
+    # --- the master's work ---
+
+    def may_act(self) -> bool:
+        return self.alive and self.core is not None and self.core.may_act(self.timeline.now)
+
+    def _act(self, record: Mastership) -> None:
+        """Write and command under this mastership, again and again until it is over."""
+        if self._master != record or self.core is None or self.core.record != record:
+            return
+        if self.core.may_act(self.timeline.now):
+            self.world.checks.acted(self.incarnation, record.epoch, self.lease_until)
+            # A pause may fall between the decision and the write: that is what the fence is for.
+            self.after(0.001 * self.timeline.rng.random(), self._write, record)
+        self.after(ACT_PERIOD_S, self._act, record)
+
+    def _write(self, record: Mastership) -> None:
+        timeline = self.timeline
+        delay = self.net.delay_s()
+        timeline.after(delay, self.world.store.write, record.epoch, record.node, record.incarnation)
+        self._acts += 1
+        for worker in self.world.nodes.values():
+            command = NodeAssignment(
+                epoch=record.epoch, revision=self._acts, node=worker.name, incarnation=worker.incarnation
+            )
+            self.net.datagram(self.name, worker, worker.obey, command)
+
+    def obey(self, command: NodeAssignment) -> None:
+        """A command of a master, considered by the real worker core."""
+        known_epoch = self.core.record.epoch if self.core is not None else 0
+        decision = self._worker.consider(command, known_epoch)
+        if isinstance(decision, Apply):
+            self._worker.applied_now(decision.assignment)
+            self.world.checks.commanded_at(self.name, self.incarnation, decision.assignment.epoch)
+
+    # --- leaving ---
+
+    def ask_stop(self) -> None:
+        """SIGTERM: leave in good order, then end."""
+        if not self.alive or self.core is None or self.core.leaving:
+            return
+        self.feed(core.StopAsked())
+        self.publish_once()
+        self._leave_by = self.timeline.now + self.config.timing.stop_timeout_s
+        self.after(LEAVE_POLL_S, self._leave)
+
+    def _leave(self) -> None:
+        node = self.core
+        if node is None:
+            return
+        if node.role is Role.MASTER and self.timeline.now < self._leave_by:
+            self.after(LEAVE_POLL_S, self._leave)
+            return
+        redis = self.world.redis
+        if node.role is Role.MASTER:
+            redis.call(self, lambda answer: None, redis.release_lease, node.record)
+        redis.call(self, lambda answer: self.die(), redis.remove_node, self.name, self.incarnation)

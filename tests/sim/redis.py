@@ -1,0 +1,210 @@
+"""A Redis: the scripts of `ha_stress/bus/lua` as methods, each one step. It can crash, forget, and stall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ha_stress.cluster.mastership import NOBODY, Mastership
+from ha_stress.cluster.members import NodeInfo
+from tests.sim.checks import Checks
+from tests.sim.network import Network
+from tests.sim.process import Process
+from tests.sim.timeline import Timeline
+
+#: The client's patience with one call.
+CALL_TIMEOUT_S = 1.0
+Owner = tuple[int, str, str]
+
+
+class Call:
+    """One request of a client. `answer` gets the result, or None if none came in time."""
+
+    __slots__ = ("answer", "answered", "args", "client", "life", "operation")
+
+    def __init__(
+        self, client: Process, operation: Callable[..., Any], args: tuple[Any, ...], answer: Callable[[Any], object]
+    ) -> None:
+        self.client = client
+        self.life = client.life
+        self.operation = operation
+        self.args = args
+        self.answer = answer
+        self.answered = False
+
+    def finish(self, result: Any) -> None:
+        if not self.answered:
+            self.answered = True
+            self.answer(result)
+
+
+class SimRedis:
+    """See the module. `compares` false is a planted defect: the award does not look at the stored epoch."""
+
+    name = "redis"
+
+    def __init__(self, timeline: Timeline, net: Network, checks: Checks, *, compares: bool) -> None:
+        self.timeline = timeline
+        self.net = net
+        self.checks = checks
+        self.compares = compares
+        self.up = True
+        self.stalled = False
+        self.hint_loss = 0.0
+        self.listeners: list[tuple[Process, Callable[[], object]]] = []
+        self.on_award: Callable[[Mastership, Mastership], object] = lambda before, after: None
+        self._quiet_until = 0.0  # subscriptions that broke are not back yet
+        self._life = 0
+        self._queue: list[Call] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self.record: Mastership = NOBODY
+        self._lease: tuple[Owner, float] | None = None
+        self._owners: dict[str, str] = {}
+        self._infos: dict[str, tuple[NodeInfo, float]] = {}
+        self._sequences: dict[str, int] = {}
+
+    # --- faults ---
+
+    def crash(self) -> None:
+        self.up = False
+        self.stalled = False
+        self._life += 1
+        self._queue.clear()
+
+    def restart(self, *, forget: bool) -> None:
+        if self.up:
+            return
+        self.up = True
+        if forget:
+            self._forget()
+        self._quiet_until = self.timeline.now + self.timeline.rng.random()
+        self.timeline.at(self._quiet_until, self._hint)
+
+    def stall(self) -> None:
+        self.stalled = True
+
+    def unstall(self) -> None:
+        self.stalled = False
+        queue, self._queue = self._queue, []
+        for call in queue:
+            self._execute(self._life, call)
+
+    # --- calls ---
+
+    def call(
+        self, client: Process, answer: Callable[[Any], object], operation: Callable[..., Any], *args: Any
+    ) -> None:
+        """Ask. `operation` is a bound method of this class; `answer` is called once, in the client's life or never."""
+        call = Call(client, operation, args, answer)
+        client.after(CALL_TIMEOUT_S, call.finish, None)
+        delay = self.net.stream_s(client.name, self.name)
+        if delay is not None:
+            self.timeline.after(delay, self._execute, self._life, call)
+
+    def _execute(self, life: int, call: Call) -> None:
+        if life != self._life or not self.up:
+            self._reply(call, None)  # connection refused or reset
+        elif self.stalled:
+            self._queue.append(call)
+        else:
+            self._reply(call, call.operation(*call.args))
+
+    def _reply(self, call: Call, result: Any) -> None:
+        delay = self.net.stream_s(self.name, call.client.name)
+        if delay is not None and call.client.life == call.life:
+            call.client.receive_at(self.timeline.now + delay, call.finish, result)
+
+    def _hint(self) -> None:
+        """Something was published on the election channel: at most once, to whom the network lets it."""
+        if not self.up or self.timeline.now < self._quiet_until:
+            return
+        for client, heard in self.listeners:
+            if (self.name, client.name) not in self.net.cuts and self.timeline.rng.random() >= self.hint_loss:
+                client.receive_at(self.timeline.now + self.net.delay_s(), heard)
+
+    # --- the scripts ---
+
+    def mastership(self) -> Mastership:
+        return self.record
+
+    def claim_first(self, node: str, incarnation: str, ttl_s: float) -> Mastership:
+        if not self.record.epoch and self._owner() is None:
+            self._lease = ((1, node, incarnation), self.timeline.now + ttl_s)
+            self._write(Mastership(epoch=1, node=node, incarnation=incarnation))
+        return self.record
+
+    def hold_lease(self, record: Mastership, ttl_s: float) -> tuple[bool, Mastership]:
+        if self.record != record or not record.epoch:
+            return False, self.record
+        mine = (record.epoch, record.node, record.incarnation)
+        owner = self._owner()
+        if owner is None or owner == mine or owner[0] < record.epoch:
+            self._lease = (mine, self.timeline.now + ttl_s)
+            return True, self.record
+        return False, self.record
+
+    def release_lease(self, record: Mastership) -> bool:
+        if self._owner() != (record.epoch, record.node, record.incarnation):
+            return False
+        self._lease = None
+        return True
+
+    def award(self, record: Mastership) -> Mastership:
+        if record.epoch <= self.record.epoch and self.compares:
+            return self.record
+        before = self.record
+        self._lease = None
+        self._write(record)
+        self.on_award(before, record)
+        return record
+
+    def announce(self, record: Mastership) -> bool:
+        if self.record == record:
+            self._hint()
+        return self.record == record
+
+    def repair(self, record: Mastership) -> bool:
+        if record.epoch <= self.record.epoch:
+            return False
+        owner = self._owner()
+        self._write(record)
+        if owner is not None and owner[0] < record.epoch:
+            self._lease = None
+        return True
+
+    def register(self, node: str, incarnation: str) -> int:
+        number = self._sequences.setdefault(node, max(self._sequences.values(), default=0) + 1)
+        if self._owners.get(node) != incarnation:
+            self._owners[node] = incarnation
+            self._infos.pop(node, None)
+        return number
+
+    def publish_info(self, info: NodeInfo, expiry_s: float) -> bool:
+        if self._owners.setdefault(info.id, info.incarnation) != info.incarnation:
+            return False
+        self._infos[info.id] = (info, self.timeline.now + expiry_s)
+        return True
+
+    def remove_node(self, node: str, incarnation: str) -> bool:
+        if self._owners.get(node) != incarnation:
+            return False
+        del self._owners[node]
+        self._infos.pop(node, None)
+        return True
+
+    def read_all(self) -> tuple[Mastership, tuple[NodeInfo, ...]]:
+        """The record and the living nodes, as a sentinel reads them one after the other."""
+        now = self.timeline.now
+        return self.record, tuple(info for info, until in self._infos.values() if until > now)
+
+    def _owner(self) -> Owner | None:
+        if self._lease is None or self._lease[1] <= self.timeline.now:
+            return None
+        return self._lease[0]
+
+    def _write(self, record: Mastership) -> None:
+        self.checks.redis_wrote(self.record, record)
+        self.record = record
+        self._hint()

@@ -1,0 +1,203 @@
+"""A sentinel process: the real core, a vote file that takes time and can fail, probes, peers, and its talk with Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ha_stress.base.config import SentinelConfig
+from ha_stress.cluster.mastership import NOBODY, Mastership
+from ha_stress.cluster.members import NodeInfo
+from ha_stress.wire.messages import PeerMessage, Ping, VoteReply
+from sentinel import effects as fx
+from sentinel.core import Sentinel
+from tests.sim.probe import SimProbe
+from tests.sim.process import Process
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+BUS_RETRY_S = 0.1
+VERSION = "0.1.0"
+
+
+class SimSentinel(Process):
+    """Mirrors `sentinel/server.py`. `disk` is what survives a crash."""
+
+    def __init__(self, world: World, config: SentinelConfig) -> None:
+        super().__init__(world.timeline, config.id)
+        self.world = world
+        self.net = world.net
+        self.config = config
+        self.disk = fx.VoteState()
+        self.disk_broken = False
+        self.core: Sentinel | None = None
+        self.probes: dict[str, SimProbe] = {}
+        self._known: Mastership = NOBODY
+        self._tick_at = float("inf")
+        self._read_token = 0
+        self._reading = self._read_again = False
+        world.redis.listeners.append((self, self._hinted))
+
+    def begin(self) -> None:
+        super().begin()
+        state = fx.VoteState() if self.world.build.forgets_votes else self.disk
+        rng = self.timeline.rng
+        self.core = Sentinel(
+            self.config, state, version=VERSION, random=rng.random, wall=lambda: 0.0, now=self.timeline.now
+        )
+        self.world.build.prepare_sentinel(self.core)
+        self.world.say(self.name, f"starts as life {self.life}", state)
+        self.probes = {}
+        self._reading = self._read_again = False
+        self._tick_at = float("inf")
+        self.after(rng.random() * 0.05, self._read)
+        self._arm(self.core)
+
+    # --- the rhythm ---
+
+    def feed(self, event: fx.Happening) -> None:
+        """One step of the core, checked and performed."""
+        core = self.core
+        assert core is not None
+        try:
+            effects = core.step(event, self.timeline.now)
+        except Exception as error:
+            self.world.checks.violate("the core raises nothing", f"{self.name} at {event}: {error!r}")
+            self.die()
+            return
+        if self.world.talk is not None:
+            self.world.talk.heard(self.timeline.now, self.name, event, effects)
+        if core.record is not self._known:
+            self._known = core.record
+            self.world.checks.record_seen(core.record, self.name)
+        for effect in effects:
+            self._perform(effect)
+        self._arm(core)
+
+    def _arm(self, core: Sentinel) -> None:
+        deadline = core.deadline()
+        if deadline < self._tick_at:
+            self._tick_at = deadline
+            self.after(max(0.0, deadline - self.timeline.now), self._tick, deadline)
+
+    def _tick(self, armed_for: float) -> None:
+        if armed_for != self._tick_at or self.core is None:
+            return
+        self._tick_at = float("inf")
+        if self.core.deadline() <= self.timeline.now:
+            self.feed(fx.Ticked())
+            if self.core is not None and self.core.deadline() <= self.timeline.now:
+                self.world.checks.violate("a deadline that was met is over", f"{self.name} would spin")
+                self.die()
+        else:
+            self._arm(self.core)
+
+    def _perform(self, effect: fx.Effect) -> None:
+        redis = self.world.redis
+        match effect:
+            case fx.SendPeer(to, message):
+                self._send(to, message)
+            case fx.SaveVote(state):
+                self._save(state)
+            case fx.Award(record):
+                redis.call(self, lambda newest: self.feed(fx.AwardAnswered(record.epoch, newest)), redis.award, record)
+            case fx.Announce(record):
+                redis.call(self, self._bus_answered, redis.announce, record)
+            case fx.Repair(record):
+                redis.call(self, self._bus_answered, redis.repair, record)
+            case fx.SaveFailover():
+                redis.call(self, self._bus_answered, redis.mastership)
+            case fx.Emit(name=name, detail=detail):
+                self.world.checks.counts[name] += 1
+                if name == "+elected-leader":
+                    self.world.checks.elected(detail["epoch"], self.name)
+
+    # --- peers ---
+
+    def _send(self, to: str, message: PeerMessage) -> None:
+        if isinstance(message, VoteReply) and message.granted:
+            self.world.checks.vote_told(self.name, message.epoch, to, self.disk)
+        peer = self.world.sentinels[to]
+        self.net.datagram(self.name, peer, peer.hear, message)
+
+    def hear(self, message: PeerMessage) -> None:
+        self.feed(fx.PeerSaid(message))
+
+    # --- the vote file ---
+
+    def _save(self, state: fx.VoteState) -> None:
+        rng = self.timeline.rng
+        took_s = 0.0005 + 0.0045 * rng.random()
+        if self.disk_broken:
+            if rng.random() < 0.3:  # renamed already, then the directory could not be synced: written, and an error
+                self.after(took_s / 2, self._durable, state)
+            self.after(took_s, self.feed, fx.VoteNotSaved(state, "disk full"))
+            return
+        self.after(took_s * rng.random(), self._durable, state)
+        self.after(took_s, self._saved, state)
+
+    def _durable(self, state: fx.VoteState) -> None:
+        self.world.checks.disk_written(self.name, self.disk, state)
+        self.disk = state
+
+    def _saved(self, state: fx.VoteState) -> None:
+        self.world.checks.vote_acked(self.name, state)
+        self.feed(fx.VoteSaved(state))
+
+    # --- Redis ---
+
+    def _bus_answered(self, result: object) -> None:
+        self.feed(fx.BusChanged(result is not None))
+
+    def _hinted(self) -> None:
+        if self._reading:
+            self._read_again = True
+        else:
+            self._read()
+
+    def _read(self, token: int | None = None) -> None:
+        if self._reading or (token is not None and token != self._read_token):
+            return
+        self._reading = True
+        self._read_token += 1
+        redis = self.world.redis
+        redis.call(self, self._have_read, redis.read_all)
+
+    def _have_read(self, answer: tuple[Mastership, tuple[NodeInfo, ...]] | None) -> None:
+        self._reading = False
+        if answer is None:
+            self.feed(fx.BusChanged(False))
+            pause_s = BUS_RETRY_S
+        else:
+            self.feed(fx.RecordRead(answer[0]))
+            self.feed(fx.NodesListed(answer[1]))
+            self._adjust_probes(answer[1])
+            self.feed(fx.BusChanged(True))
+            pause_s = 0.0 if self._read_again else self.config.timing.info_period_s
+        self._read_again = False
+        self.after(pause_s, self._read, self._read_token)
+
+    # --- nodes ---
+
+    def _adjust_probes(self, infos: tuple[NodeInfo, ...]) -> None:
+        core = self.core
+        if core is None:
+            return
+        listed = {info.id for info in infos}
+        for node in core.watch.nodes:
+            if node not in self.probes and node in listed:
+                self.probes[node] = SimProbe(self, self.world.nodes[node])
+                self.probes[node].dial()
+        for node in [node for node in self.probes if node not in core.watch.nodes]:
+            self.probes.pop(node).close()
+
+    def ping(self, number: int) -> Ping:
+        core = self.core
+        assert core is not None
+        return Ping(
+            sender=self.name,
+            number=number,
+            record=core.record,
+            voted_epoch=core.voter.state.voted_epoch,
+            sentinels=len(self.config.members),
+        )

@@ -1,0 +1,144 @@
+"""One world: its parts put together from a seed, a time of faults, a time of quiet, and what was found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ha_stress.base.config import NodeConfig, SentinelConfig, Timing
+from tests.sim.builds import SOUND, Build
+from tests.sim.checks import Checks, Violation
+from tests.sim.conversation import Conversation, brief
+from tests.sim.faults import Faults
+from tests.sim.fenced import FencedStore
+from tests.sim.health import Health, unsettled
+from tests.sim.network import Network
+from tests.sim.node import SimNode
+from tests.sim.redis import SimRedis
+from tests.sim.sentinel import SimSentinel
+from tests.sim.timeline import Timeline
+
+QUIET_S = 30.0
+#: Within this much quiet there must be one acting master, and from then on nothing may change any more.
+SETTLE_MAX_S = 20.0
+POLL_S = 0.5
+FAULT_FREE_SHARE = 0.1
+PATIENT = Timing()
+HASTY = Timing(
+    ping_period_s=0.25,
+    down_after_s=1.0,
+    view_fresh_s=1.0,
+    accept_timeout_s=0.5,
+    lease_ttl_s=2.0,
+    lease_renew_s=0.4,
+    lease_margin_s=0.3,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one seed gave."""
+
+    seed: int
+    seconds: float
+    settled_s: float
+    fault_free: bool
+    counts: Counter[str]
+    faults: Counter[str]
+    violations: tuple[Violation, ...]
+    digest: str = ""
+    lines: tuple[str, ...] = ()
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, seed: int, build: Build = SOUND, *, talk: bool = False) -> None:
+        self.seed = seed
+        self.build = build
+        self.talk = Conversation() if talk else None
+        self.timeline = Timeline(seed)
+        rng = self.timeline.rng
+        self.fault_free = rng.random() < FAULT_FREE_SHARE
+        self.timing = rng.choice((PATIENT, HASTY))
+        self.checks = Checks(self.timeline, seed)
+        self.net = Network(self.timeline)
+        self.store = FencedStore(self.checks, broken=build.store_open)
+        self.redis = SimRedis(self.timeline, self.net, self.checks, compares=build.award_compares)
+        self.highest_at_heal = 0
+        self.sentinels: dict[str, SimSentinel] = {}
+        self.nodes: dict[str, SimNode] = {}
+        self._people()
+        self.health = Health(self)
+        self.redis.on_award = self.health.awarded
+        self.faults = Faults(self)
+
+    def _people(self) -> None:
+        rng = self.timeline.rng
+        members = tuple(f"s{number}" for number in range(1, (5 if rng.random() < 0.2 else 3) + 1))
+        for member in members:
+            config = SentinelConfig(id=member, members=members, data_dir="", timing=self.timing)
+            self.sentinels[member] = SimSentinel(self, config)
+        for number in range(1, rng.choice((2, 3, 3, 3, 4, 5)) + 1):
+            priority = 0 if number > 2 and rng.random() < 0.15 else rng.choice((50, 100, 100))
+            config_of_node = NodeConfig(
+                id=f"n{number}", database_url="none", timing=self.timing, sentinels=len(members), priority=priority
+            )
+            self.nodes[config_of_node.id] = SimNode(self, config_of_node)
+
+    def say(self, actor: str, what: str, *things: object) -> None:
+        if self.talk is not None:
+            self.talk.note(self.timeline.now, actor, what, things)
+
+    # --- a life ---
+
+    def run(self) -> Outcome:
+        """Start everybody, strike, heal, demand order."""
+        timeline = self.timeline
+        rng = timeline.rng
+        for process in (*self.sentinels.values(), *self.nodes.values()):
+            timeline.at(rng.random() * 2, process.begin)
+        timeline.run_until(2.0)
+        self.health.note()
+        stormy_s = 30 + 40 * rng.random()
+        if not self.fault_free:
+            self.faults.begin()
+        timeline.run_until(timeline.now + stormy_s)
+        self.highest_at_heal = self._highest_known()
+        self.faults.heal() if not self.fault_free else None
+        settled_s = self._quiet()
+        talk = self.talk
+        return Outcome(
+            seed=self.seed,
+            seconds=timeline.now,
+            settled_s=settled_s,
+            fault_free=self.fault_free,
+            counts=self.checks.counts,
+            faults=self.checks.faults,
+            violations=tuple(self.checks.violations),
+            digest=talk.digest() if talk else "",
+            lines=tuple(talk.lines) if talk else (),
+        )
+
+    def _highest_known(self) -> int:
+        """The highest epoch that somebody who survives knows of."""
+        known = [sentinel.disk.record.epoch for sentinel in self.sentinels.values()]
+        known += [node.core.record.epoch for node in self.nodes.values() if node.alive and node.core is not None]
+        return max([*known, self.redis.record.epoch])
+
+    def _quiet(self) -> float:
+        """Liveness. Returns after how much quiet everything was, and stayed, in order."""
+        timeline = self.timeline
+        start = timeline.now
+        settled_at = start
+        problem = ""
+        while timeline.now < start + QUIET_S:
+            timeline.run_until(timeline.now + POLL_S)
+            problem = unsettled(self)
+            if problem:
+                settled_at = timeline.now + POLL_S
+        if settled_at > start + SETTLE_MAX_S:
+            record = self.redis.record
+            detail = problem or f"in order only after {settled_at - start:.1f} s of quiet"
+            self.checks.violate("quiet brings one acting master", f"{detail} (record {brief(record)})")
+        return settled_at - start

@@ -1,0 +1,150 @@
+"""A lane driven by hand, where the order of events decides; and the framing of the control protocol."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ha_stress.engines import control
+from ha_stress.engines.account import Account
+from ha_stress.engines.clock import now
+from ha_stress.engines.lane import Lane
+from ha_stress.engines.resolve import Resolver
+from tests.engine_support import part, raw_server, read_request, share
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class Bench:
+    """One lane and what the loop would give it."""
+
+    def __init__(self, url: str, count: int, **more: object) -> None:
+        self.epoll = select.epoll()
+        self.handlers: dict[int, Callable[[int], None]] = {}
+        self.lane = Lane(
+            share(url, part(1000.0, count), **more),  # type: ignore[arg-type]
+            engine=0,
+            engines=1,
+            started_s=0.0,
+            parked={},
+            epoll=self.epoll,
+            handlers=self.handlers,
+            resolver=Resolver(),
+        )
+        self.lane.update((part(1000.0, count),))
+
+    @property
+    def account(self) -> Account:
+        return self.lane.accounts[1]
+
+    def fire(self, arrivals: int) -> None:
+        """Send the arrivals with these many; they are due at 0, 1, 2, ... ms."""
+        self.lane.fire(self.account, self.account.cursor.due_s + (arrivals - 0.5) / 1000)
+
+    def poll_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < deadline
+            for descriptor, mask in self.epoll.poll(0.05):
+                self.handlers[descriptor](mask)
+
+
+def test_an_idle_connection_that_was_reset_is_replaced_and_the_request_goes_out_once() -> None:
+    requests = []
+
+    def serve(sock: socket.socket, number: int) -> None:
+        while read_request(sock):
+            requests.append(number)
+            sock.sendall(OK)
+            if number == 1:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+
+    with raw_server(serve) as server:
+        bench = Bench(server.url, 3)
+        bench.fire(1)
+        bench.poll_until(lambda: bench.account.completed == 1)
+        stale = [connection.sock for connection in bench.lane.connections]
+        for sock in stale:  # the reset has arrived, and the loop has not looked yet
+            watch = select.poll()
+            watch.register(sock, select.POLLRDHUP)
+            assert watch.poll(5000)
+        bench.fire(2)
+        bench.poll_until(lambda: bench.account.settled)
+        assert (bench.account.started, bench.account.completed, dict(bench.account.failed)) == (3, 3, {})
+        assert len(requests) == 3
+        assert set(requests[1:]) == set(range(2, server.connections + 1))
+
+
+def test_an_idle_connection_that_the_target_closes_is_forgotten() -> None:
+    def serve(sock: socket.socket, _number: int) -> None:
+        read_request(sock)
+        sock.sendall(OK)
+
+    with raw_server(serve) as server:
+        bench = Bench(server.url, 1)
+        bench.fire(1)
+        bench.poll_until(lambda: bench.account.settled and not bench.lane.connections)
+        assert bench.lane.idle == []
+        assert bench.handlers == {}
+        assert not bench.account.failed
+
+
+def test_an_arrival_that_waits_for_its_connection_is_not_yet_in_the_books() -> None:
+    with raw_server(lambda _sock, _number: None) as server:
+        bench = Bench(server.url, 2)
+        bench.fire(2)
+        assert (bench.account.started, bench.account.waiting) == (0, 2)
+        assert not bench.account.settled
+        assert not bench.account.changed
+        bench.lane.sweep(now() + 60)
+        assert (bench.account.started, bench.account.waiting) == (2, 0)
+        assert dict(bench.account.failed) == {"connect_timeout": 2}
+        assert bench.account.settled
+
+
+@pytest.mark.parametrize("lateness_s", [0.0, 0.5])
+def test_a_request_sent_long_after_its_time_is_late_and_slow_in_response_but_not_in_service(lateness_s: float) -> None:
+    def serve(sock: socket.socket, _number: int) -> None:
+        while read_request(sock):
+            sock.sendall(OK)
+
+    with raw_server(serve) as server:
+        bench = Bench(server.url, 2)
+        bench.fire(1)  # due at 0 on a clock that shows the machine's uptime: as late as can be
+        bench.poll_until(lambda: bench.account.completed == 1)
+        connection = next(iter(bench.lane.connections))
+        assert bench.account.late == 1
+        bench.fire(1)
+        connection.due_s = connection.sent_s - lateness_s
+        bench.poll_until(lambda: bench.account.completed == 2)
+        assert sum(bench.account.service.counts) == 2
+        slow = sum(count for index, count in enumerate(bench.account.response.counts) if index > 10_000)
+        assert slow >= (2 if lateness_s else 1)
+
+
+messages = st.dictionaries(st.text(max_size=5), st.one_of(st.integers(0, 9), st.binary(max_size=200)), max_size=3)
+
+
+@given(sent=st.lists(messages, max_size=6), cut=st.integers(1, 50))
+def test_control_messages_survive_any_fragmentation(sent: list[dict[str, object]], cut: int) -> None:
+    data = b"".join(control.frame(message) for message in sent)
+    deframer = control.Deframer()
+    got = [message for at in range(0, len(data), cut) for message in deframer.feed(data[at : at + cut])]
+    assert got == sent
+
+
+def test_a_share_survives_the_control_protocol() -> None:
+    before = share(
+        "http://h/", part(1.5, None, slots=(0, 3), modulus=4), part(2, 7), headers=(("a", "b"),), body=b"\xff"
+    )
+    assert (
+        control.share_from_plain(next(control.Deframer().feed(control.frame(control.share_to_plain(before))))) == before
+    )

@@ -1,0 +1,64 @@
+"""What is sent, and sent again until it is applied."""
+
+from __future__ import annotations
+
+from ha_stress.master.outgoing import Outgoing
+from ha_stress.tasks.schedule import Holder, Part, TaskShare
+from ha_stress.tasks.spec import HttpRequest
+
+A, B = Holder("a", "i1"), Holder("b", "i1")
+RESEND_S = 0.5
+
+
+def share(rate: float) -> TaskShare:
+    part = Part(revision=1, at_s=0.0, rate=rate, modulus=1, slots=(0,), limit=None)
+    return TaskShare(
+        task="t", request=HttpRequest(url="http://127.0.0.1/"), in_flight_max=1, started_at=0.0, parts=(part,)
+    )
+
+
+def test_every_member_gets_an_assignment_once_and_a_new_revision_when_it_changes() -> None:
+    outgoing = Outgoing(7)
+    outgoing.want({A: (share(1.0),), B: ()})
+    first = outgoing.due({}, 0.0, RESEND_S)
+    assert [(a.node, a.epoch, a.revision) for a in first] == [("a", 7, 1), ("b", 7, 1)]
+    for assignment in first:
+        outgoing.sent(assignment, 0.0)
+    outgoing.want({A: (share(2.0),), B: ()})
+    (changed,) = outgoing.due({A: (7, 1), B: (7, 1)}, 0.1, RESEND_S)
+    assert (changed.node, changed.revision) == ("a", 2)
+
+
+def test_it_is_sent_again_until_applied_regression_a_task_was_marked_running_before_a_lossy_send() -> None:
+    outgoing = Outgoing(7)
+    outgoing.want({A: (share(1.0),)})
+    (assignment,) = outgoing.due({A: (6, 99)}, 0.0, RESEND_S)
+    outgoing.sent(assignment, 0.0)
+    assert outgoing.due({A: (6, 99)}, 0.4, RESEND_S) == []
+    assert outgoing.due({A: (6, 99)}, 0.5, RESEND_S) == [assignment]
+    assert outgoing.due({A: (7, 1)}, 5.0, RESEND_S) == []
+
+
+def test_what_failed_to_be_sent_is_due_at_once() -> None:
+    outgoing = Outgoing(7)
+    outgoing.want({A: ()})
+    assert outgoing.due({}, 0.0, RESEND_S) == outgoing.due({}, 0.0, RESEND_S) != []
+
+
+def test_who_is_gone_is_forgotten_and_starts_anew_when_it_is_back() -> None:
+    outgoing = Outgoing(7)
+    outgoing.want({A: (), B: ()})
+    outgoing.want({B: ()})
+    assert outgoing.holders() == {B}
+    outgoing.want({A: (), B: ()})
+    assert {a.node: a.revision for a in outgoing.due({}, 0.0, RESEND_S)} == {"a": 2, "b": 1}
+
+
+def test_an_assignment_that_stands_higher_is_outranked() -> None:
+    outgoing = Outgoing(7)
+    outgoing.want({A: ()})
+    (assignment,) = outgoing.due({}, 0.0, RESEND_S)
+    outgoing.outrank(assignment)
+    outgoing.want({A: ()})
+    (higher,) = outgoing.due({}, 0.0, RESEND_S)
+    assert higher.revision > 1000
