@@ -260,6 +260,6 @@ async def run_sentinel(
         await server.start()
         if on_ready is not None:
             on_ready({"id": config.id, "pid": os.getpid(), "mesh_port": server.mesh_port})
-        await (stop or trio.Event()).wait()
+        await (trio.Event() if stop is None else stop).wait()
         nursery.cancel_scope.cancel()
         await server.outbox.flush(config.timing.resend_s)

@@ -74,7 +74,7 @@ class DemoView:
         """Something that the demo itself did."""
         if not self.quiet:
             self.screen.print(
-                Text.assemble((f"{at_s:9.3f} s ", "dim"), (f"{'demo':<10} ", "bold"), Text.from_markup(text)),
+                Text.assemble((f"{at_s:9.3f} s ", "dim"), (f" {'demo':<10} ", "bold"), Text.from_markup(text)),
                 soft_wrap=True,
             )
 
@@ -82,7 +82,7 @@ class DemoView:
         if self.quiet:
             return
         near = since_kill_ms is not None and 0 <= since_kill_ms < 10_000
-        when = f"{since_kill_ms:+8.0f} ms" if near else f"{at_s:9.3f} s "
+        when = f"{since_kill_ms:+9.0f} ms" if near else f"{at_s:9.3f} s "
         self.screen.print(
             Text.assemble((when, "bold" if near else "dim"), f" {event['source']:<10} ", *views.event_words(event)),
             soft_wrap=True,

@@ -1,6 +1,7 @@
 """The process of a node or a sentinel: `python -m ha_stress.cli.serving FD KIND NAME`, where FD holds the config as JSON.
 
-Started by `ha-stress node` and `ha-stress sentinel` in place of themselves. KIND and NAME are for whoever reads a process list.
+Started by `ha-stress node` and `ha-stress sentinel` in place of themselves. KIND and NAME are for whoever reads a
+process list.
 """
 
 from __future__ import annotations

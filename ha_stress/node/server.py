@@ -327,5 +327,5 @@ async def run_node(
         if on_ready is not None:
             info = node.info()
             on_ready({"id": info.id, "pid": info.pid, "api_url": info.api_url, "mesh_port": info.mesh_port})
-        await (stop or trio.Event()).wait()
+        await (trio.Event() if stop is None else stop).wait()
         await node.leave()
