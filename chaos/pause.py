@@ -55,8 +55,9 @@ def _watch_pause(run: Run, victim: NodeInfo | SentinelInfo, began: float) -> boo
     def succeeded(now: Snapshot) -> bool:
         return now.epoch > run.before.epoch and now.master is not None
 
-    after = run.wait("a successor", succeeded, left_s)
+    after, _ = run.look_for(succeeded, left_s)
     if after is None:
+        run.say("no successor was elected during the pause")
         return False
     run.say(f"{after.node} acts as master under epoch {after.epoch}")
     time.sleep(max(0.0, run.args.seconds - (time.monotonic() - began)))

@@ -24,7 +24,8 @@ def fault(run: Run) -> bool:
     if run.outside.client.config_get("appendonly").get("appendonly") != "yes":
         run.say("warning: Redis runs without an append-only file; its data will be lost and must be repaired")
     server.kill()
-    server.wait(timeout=10)
+    if not ended(server):
+        raise UserError(f"Redis (pid {server.pid}) did not end")
     run.say(f"killed Redis with SIGKILL (pid {server.pid})")
     time.sleep(run.args.down)
     again = subprocess.Popen(
@@ -43,6 +44,19 @@ def fault(run: Run) -> bool:
     kept = "the same master" if after.node == run.before.node else f"a new master, {after.node}"
     run.say(f"the record stands at epoch {after.epoch} with {kept}")
     return True
+
+
+def ended(server: psutil.Process) -> bool:
+    """Wait until it runs no more; its parent may take its time to collect it."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            if server.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def start_command(run: Run, server: psutil.Process) -> list[str]:

@@ -37,22 +37,27 @@ class Run:
         if not self.args.json:
             print(f"{ms:>8} ms  {sentence}", flush=True)
 
-    def wait(self, what: str, condition: Callable[[Snapshot], bool], timeout_s: float | None = None) -> Snapshot | None:
-        """Look until `condition` holds; None (and it is said) if it does not in time. Redis may be away meanwhile."""
-        limit_s = timeout_s if timeout_s is not None else self.args.timeout
-        deadline = time.monotonic() + limit_s
+    def wait(self, what: str, condition: Callable[[Snapshot], bool]) -> Snapshot | None:
+        """Look until `condition` holds; None (and it is said) if it does not in time."""
+        found, problem = self.look_for(condition, self.args.timeout)
+        if found is None:
+            self.say(f"waited {self.args.timeout:g} s in vain: {what}{problem}")
+        return found
+
+    def look_for(self, condition: Callable[[Snapshot], bool], seconds: float) -> tuple[Snapshot | None, str]:
+        """Look until `condition` holds, at most for so long; and what Redis said last, for it may be away meanwhile."""
+        deadline = time.monotonic() + seconds
         problem = ""
         while time.monotonic() < deadline:
             try:
                 snapshot = self.outside.look()
                 if condition(snapshot):
-                    return snapshot
+                    return snapshot, ""
                 problem = ""
             except redis.exceptions.RedisError as error:
                 problem = f" (Redis: {error})"
             time.sleep(POLL_S)
-        self.say(f"waited {limit_s:g} s in vain: {what}{problem}")
-        return None
+        return None, problem
 
 
 def send(processes: list[psutil.Process], signal_number: int) -> None:

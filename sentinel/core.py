@@ -319,6 +319,8 @@ class Sentinel:
             rows = [row.as_row() for row in campaign.table]
             self._say("-failover-abort-no-good-node", subject=self.record.node, detail={"candidates": rows})
             self._out.append(fx.SaveFailover(campaign.epoch, campaign.report(self.id, "no-good-node", self._wall())))
+            # With nobody else left, those who did not act in time are the only hope: they may try again next time.
+            self.watch.passed_over.clear()
             campaign.back_off(now)
             return
         why = f"{campaign.kind}: {campaign.cause}"

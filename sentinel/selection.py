@@ -97,7 +97,9 @@ def why_not(
         return "has not answered yet"
     if record.held_by(info.id, info.incarnation):
         return "is the master that failed"
-    if view.down_since is not None or (info.id, info.incarnation) in down:
+    # "restarted" is said of the process that the record names; its successor answers, and may be all that is left.
+    is_down = view.down_since is not None and view.down_cause != "restarted"
+    if is_down or (info.id, info.incarnation) in down:
         return f"is down ({view.down_cause or 'seen by a peer'})"
     if now - view.last_pong > STALE_PERIODS * rules.ping_period_s:
         return f"information is {now - view.last_pong:.1f} s old"

@@ -162,6 +162,8 @@ class Watch:
         return was != bool(cause)
 
     def _count(self, view: NodeView, fresh: dict[str, Views]) -> None:
+        if view.down_since is None and not view.objectively_down:
+            return
         incarnation = self.incarnation(view)
         supporters = sorted(
             sender

@@ -107,8 +107,12 @@ def target_process(*options: str) -> Iterator[TargetProcess]:
         yield TargetProcess(process, json.loads(process.stdout.readline())["url"])
     finally:
         process.terminate()
-        process.wait(5)
-        process.stdout.close()
+        try:
+            process.wait(5)
+        finally:
+            process.kill()  # does nothing to a process that has ended
+            process.wait(5)
+            process.stdout.close()
 
 
 class RawServer:

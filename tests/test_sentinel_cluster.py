@@ -118,6 +118,7 @@ class Watcher:
     def __init__(self, cluster: Cluster, bus: Bus) -> None:
         self.cluster = cluster
         self.bus = bus
+        self.seen: object = ""  # for the message of a test that waits in vain
 
     async def until(self, what: str, condition: Callable[[], Any], timeout_s: float = 10.0) -> float:
         """Ask until it holds; how long it took. Redis may be away in between."""
@@ -126,7 +127,7 @@ class Watcher:
             with contextlib.suppress(BusUnavailable):
                 if await condition():
                     return time.monotonic() - began
-            assert time.monotonic() - began < timeout_s, f"not within {timeout_s:g} s: {what}"
+            assert time.monotonic() - began < timeout_s, f"not within {timeout_s:g} s: {what}; {self.seen}"
             await trio.sleep(0.005)
 
     async def node(self, id: str) -> NodeInfo | None:
@@ -139,17 +140,18 @@ class Watcher:
         return record if record.epoch and await self.bus.lease_owner() == owner else NOBODY
 
     async def in_calm(self) -> bool:
+        """Everybody is there, knows the same record, and its master acts."""
         record = await self.acting()
-        nodes = {info.id: info for info in await self.bus.nodes()}
-        if not record.epoch or set(nodes) != set(NODES):
-            return False
-        roles = {id: info.role for id, info in nodes.items()}
-        same_epoch = all(info.epoch == record.epoch for info in nodes.values())
+        nodes = await self.bus.nodes()
         sentinels = await self.bus.sentinels()
-        agreed = len(sentinels) == len(SENTINELS) and all(s.epoch == record.epoch for s in sentinels)
-        quiet = not any(s.leading or s.tilt for s in sentinels)
-        alive = {self.cluster.processes[id].pid for id in NODES} == {info.pid for info in nodes.values()}
-        return alive and same_epoch and agreed and quiet and sorted(roles.values()) == ["master", "worker", "worker"]
+        self.seen = (record, [(i.id, i.pid, i.role, i.epoch) for i in nodes], sentinels)
+        if not record.epoch or {info.epoch for info in nodes} != {record.epoch}:
+            return False
+        pids = {id: self.cluster.processes[id].pid for id in (*NODES, *SENTINELS)}
+        everybody = {info.id: info.pid for info in (*nodes, *sentinels)} == pids
+        masters = [info.id for info in nodes if info.role is Role.MASTER]
+        agreed = all(s.epoch == record.epoch and not s.leading and not s.tilt for s in sentinels)
+        return everybody and agreed and masters == [record.node]
 
     async def succession(self, old: Mastership, timeout_s: float = 10.0) -> tuple[Mastership, float]:
         """Wait for the first master after `old` to hold the lease: its record, and how long that took."""

@@ -56,7 +56,7 @@ def create_app(node: ApiNode) -> FastAPI:
         version=__version__,
         description="A distributed load-testing cluster whose controller can die. Any node answers every call.",
         openapi_url="/api/v1/openapi.json",
-        docs_url="/docs",
+        docs_url=None,  # the usual page loads its scripts from a foreign host
         redoc_url=None,
     )
     problems.install(app)

@@ -36,6 +36,8 @@ from ha_stress.store.store import open_store
 #: A loaded machine needs a while to start seven interpreters.
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 12.0
+#: A node that leaves hands its work over. When all leave at once there is nobody to take it: do not wait long.
+LEAVE_TIMEOUT_S = "2"
 _POLL_S = 0.05
 
 
@@ -172,7 +174,8 @@ class LocalCluster:
                 shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
 
     def _common(self, child_id: str) -> list[str]:
-        timing = [word for key, value in self.spec.timing.items() for word in ("--timing", f"{key}={value}")]
+        chosen = {"stop_timeout_s": LEAVE_TIMEOUT_S} | dict(self.spec.timing)
+        timing = [word for key, value in chosen.items() for word in ("--timing", f"{key}={value}")]
         return [
             *("--id", child_id, "--cluster", self.spec.cluster, "--redis", self.redis_url),
             *("--secret-file", str(self.dir / "secret"), "--log-level", self.spec.log_level),

@@ -75,12 +75,12 @@ def checked_timing(pairs: dict[str, str]) -> dict[str, str]:
 
 
 def stop_on_term() -> None:
-    """SIGTERM stops as Ctrl-C does, so that no child is left behind."""
+    """SIGTERM stops as Ctrl-C does, so that no child is left behind; Ctrl-C counts also where a script's `&` turned it off.
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+    The handler sends SIGINT instead of raising: trio has to choose the place where the interruption is safe.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _introduce(screen: Any, cluster: LocalCluster, status: dict[str, Any], took_s: float) -> None:
@@ -98,7 +98,7 @@ def _introduce(screen: Any, cluster: LocalCluster, status: dict[str, Any], took_
         (f"ha-stress failovers{option}", "how long it took, who won and why"),
     ):
         screen.print(f"  [bold]{command}[/]  [dim]{meaning}[/]", soft_wrap=True)
-    screen.print(f"\nAPI: {url}/docs    Logs: {cluster.spec.data_dir}/*.log")
+    screen.print(f"\nAPI: {url}/api/v1/openapi.json    Logs: {cluster.spec.data_dir}/*.log")
 
 
 def _master_pid(status: dict[str, Any]) -> int:

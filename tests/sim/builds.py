@@ -13,7 +13,7 @@ from ha_stress.cluster.members import Role
 from ha_stress.node.core import NodeCore
 from ha_stress.wire.messages import VoteRequest
 from sentinel.core import Sentinel
-from sentinel.effects import SaveVote, SendPeer, VoteState
+from sentinel.effects import SaveVote, SendPeer
 from sentinel.failover import Campaign
 from sentinel.votes import Standing, Voter
 
@@ -47,7 +47,7 @@ class _TwoFacedVoter(Voter):
     """A second candidate of the same epoch gets a vote as well."""
 
     def answer_vote(self, request: VoteRequest, standing: Standing) -> list[SaveVote | SendPeer]:
-        if not self._objection(request, standing) and request.epoch == self.state.voted_epoch:
+        if request.epoch == self.state.voted_epoch:
             return [self._reply(request.sender, request.epoch, "")]
         return super().answer_vote(request, standing)
 
@@ -84,6 +84,13 @@ class _Forgiving(NodeCore):
         super()._see(record, now, from_bus=from_bus)
 
 
+class _GivingUp(Sentinel):
+    """One winner that does not act in time ends all failovers."""
+
+    def _may_campaign(self, now: float) -> bool:
+        return not self.watch.passed_over and super()._may_campaign(now)
+
+
 def _voter(kind: type[Voter]) -> Callable[[Sentinel], None]:
     def prepare(core: Sentinel) -> None:
         core.voter.__class__ = kind
@@ -96,19 +103,11 @@ def _careless(core: Sentinel) -> None:
 
 
 def _quorum_elects(core: Sentinel) -> None:
-    core.campaign.majority = core.config.effective_quorum
     core.watch.quorum = core.campaign.majority = 1
 
 
-def _never_learns(core: Sentinel) -> None:
-    core.watch.passed_over = _Everybody()
-
-
-class _Everybody(dict[str, str]):
-    """Nobody is ever forgiven for not having acted."""
-
-    def clear(self) -> None:
-        pass
+def _gives_up(core: Sentinel) -> None:
+    core.__class__ = _GivingUp
 
 
 SOUND = Build()
@@ -123,7 +122,5 @@ DEFECTS: dict[str, Build] = {
     "lease counted from the answer": Build(node=_LateLease),
     "lower epochs believed": Build(node=_Forgiving),
     "store without a fence": Build(store_open=True),
-    "passed over for ever": Build(prepare_sentinel=_never_learns),
+    "a silent winner ends the failover": Build(prepare_sentinel=_gives_up),
 }
-
-__all__ = ["DEFECTS", "SOUND", "Build", "VoteState"]

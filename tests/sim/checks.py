@@ -25,6 +25,7 @@ class Checks:
 
     def __init__(self, timeline: Timeline, seed: int) -> None:
         self.timeline = timeline
+        self.majority = 0
         self.seed = seed
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
@@ -65,6 +66,12 @@ class Checks:
             self.forgotten.add((1, record.incarnation))
             self.counts["first masters forgotten"] += 1
 
+    def learned(self, name: str, before: Mastership, after: Mastership) -> None:
+        """A living process replaced its record."""
+        self.record_seen(after, name)
+        if after.epoch < before.epoch:
+            self.violate("nobody unlearns", f"{name} went from {before.epoch} to {after.epoch}")
+
     # --- votes ---
 
     def elected(self, epoch: int, leader: str) -> None:
@@ -72,6 +79,9 @@ class Checks:
         known = self.leaders.setdefault(epoch, leader)
         if known != leader:
             self.violate("one leader per epoch", f"epoch {epoch}: {known} and {leader}")
+        voters = [voter for (voter, at), candidate in self.votes.items() if at == epoch and candidate == leader]
+        if len(voters) < self.majority:
+            self.violate("a majority elects", f"{leader} at epoch {epoch} has the votes of {voters}")
 
     def vote_given(self, voter: str, epoch: int, candidate: str) -> None:
         """A vote that exists: acknowledged by the disk, or told to its candidate."""

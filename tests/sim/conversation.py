@@ -68,6 +68,9 @@ def brief(thing: object) -> str:
             return f"{name}({epoch} {subject}{' ' + cause if cause else ''})"
         case fx.Award(record=record):
             return f"Award {brief(record)}"
+        case fx.SaveFailover(epoch=epoch, data=data):
+            rows = ", ".join(f"{row['node']}: {row['dropped'] or row['rank']}" for row in data["candidates"])
+            return f"SaveFailover {epoch} {data['outcome']} ({rows})"
         case _:
             return _plain(thing)
 

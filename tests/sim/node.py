@@ -54,6 +54,7 @@ class SimNode(Process):
         build = self.world.build
         self.core = build.node(self.config, self.incarnation, random=rng.random, now=self.timeline.now)
         self._worker = WorkerCore(Holder(self.name, self.incarnation))
+        self._known = NOBODY
         self._master = None
         self._reading = self._read_again = False
         self._tick_at = self._leave_by = float("inf")
@@ -87,8 +88,8 @@ class SimNode(Process):
         if self.world.talk is not None:
             self.world.talk.heard(self.timeline.now, self.name, event, effects)
         if node.record is not self._known:
+            self.world.checks.learned(self.name, self._known, node.record)
             self._known = node.record
-            self.world.checks.record_seen(node.record, self.name)
         for effect in effects:
             self._perform(effect)
         self._arm(node)

@@ -102,6 +102,12 @@ class SimRedis:
         delay = self.net.stream_s(client.name, self.name)
         if delay is not None:
             self.timeline.after(delay, self._execute, self._life, call)
+        elif self.timeline.rng.random() < 0.5:  # the kernel sends it again; the client may have given up long ago
+            self.timeline.after(0.2 + 4 * self.timeline.rng.random(), self._sent_again, self._life, call)
+
+    def _sent_again(self, life: int, call: Call) -> None:
+        if (call.client.name, self.name) not in self.net.cuts and life == self._life:
+            self._execute(life, call)
 
     def _execute(self, life: int, call: Call) -> None:
         if life != self._life or not self.up:

@@ -48,6 +48,7 @@ class SimSentinel(Process):
         self.world.build.prepare_sentinel(self.core)
         self.world.say(self.name, f"starts as life {self.life}", state)
         self.probes = {}
+        self._known = NOBODY
         self._reading = self._read_again = False
         self._tick_at = float("inf")
         self.after(rng.random() * 0.05, self._read)
@@ -68,8 +69,8 @@ class SimSentinel(Process):
         if self.world.talk is not None:
             self.world.talk.heard(self.timeline.now, self.name, event, effects)
         if core.record is not self._known:
+            self.world.checks.learned(self.name, self._known, core.record)
             self._known = core.record
-            self.world.checks.record_seen(core.record, self.name)
         for effect in effects:
             self._perform(effect)
         self._arm(core)

@@ -79,6 +79,7 @@ class World:
         for member in members:
             config = SentinelConfig(id=member, members=members, data_dir="", timing=self.timing)
             self.sentinels[member] = SimSentinel(self, config)
+            self.checks.majority = config.majority
         for number in range(1, rng.choice((2, 3, 3, 3, 4, 5)) + 1):
             priority = 0 if number > 2 and rng.random() < 0.15 else rng.choice((50, 100, 100))
             config_of_node = NodeConfig(

@@ -41,13 +41,15 @@ class StressWorker(WorkNodeDriver):
         self._core = WorkerCore(node.holder)
         self._outbox = Outbox(node.holder)
         self._reading = trio.Lock()
-        self._engines_scope = trio.CancelScope(shield=True)
+        self._engines_scope = trio.CancelScope()
         self._engines_run = False
         self._acknowledged_due = 0.0
 
     async def work(self) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._run_engines)
+            # Shielded only from here on: a start that is cancelled half-way must end, or it would wait for ever.
+            self._engines_scope.shield = True
             try:
                 async with trio.open_nursery() as loops:
                     loops.start_soon(self._follow, name="worker.follow")
