@@ -61,6 +61,7 @@ class NodeServer:
         self._master_ended.set()
         self._sequence = 0
         self._mesh_port = 0
+        self._sentinels: set[Connection] = set()
         self._api_url = ""
         self._applied = (0, 0)
         self._frames_waiting = 0
@@ -165,6 +166,7 @@ class NodeServer:
                 self._nursery.start_soon(self._repair, record)
             case core.BecomeMaster(record):
                 self._nursery.start_soon(self._be_master, record)
+                self._nursery.start_soon(self._tell_sentinels)
             case core.BecomeWorker():
                 self._be_worker()
             case core.Emit(name, cause, subject):
@@ -264,6 +266,7 @@ class NodeServer:
         """Hand over what this node does, say goodbye, and return; within `stop_timeout_s` in any case."""
         with trio.move_on_after(self.config.timing.stop_timeout_s):
             self.feed(core.StopAsked())
+            await self._tell_sentinels()
             await self.publish_info()
             while self._core.role is Role.MASTER and await self._somebody_else():
                 await self._changed.park()
@@ -290,16 +293,32 @@ class NodeServer:
 
     async def _answer(self, connection: Connection) -> None:
         """A sentinel's connection: a pong for each ping, as long as it lasts."""
-        while True:
-            try:
-                message = await connection.receive()
+        self._sentinels.add(connection)
+        try:
+            while True:
+                try:
+                    message = await connection.receive()
+                except ProtocolError as error:
+                    self.log.warning("a mesh message was not understood", problem=str(error))
+                    continue
                 if isinstance(message, Ping):
                     self.feed(core.SentinelPinged(message))
-                    await connection.send(Pong(number=message.number, info=self.info(), record=self.record()))
+                    await connection.send(self._pong(message.number))
+        except MeshUnavailable:
+            return
+        finally:
+            self._sentinels.discard(connection)
+
+    async def _tell_sentinels(self) -> None:
+        """A pong that nobody asked for: what changed just now is worth knowing before the next ping."""
+        for connection in list(self._sentinels):
+            try:
+                await connection.send(self._pong(0))
             except MeshUnavailable:
-                return
-            except ProtocolError as error:
-                self.log.warning("a mesh message was not understood", problem=str(error))
+                continue  # it is gone, and asks again when it is back
+
+    def _pong(self, number: int) -> Pong:
+        return Pong(number=number, info=self.info(), record=self.record())
 
 
 @asynccontextmanager

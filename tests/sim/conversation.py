@@ -12,7 +12,16 @@ from ha_stress.wire.messages import Ping, Pong, PreVoteReply, PreVoteRequest, Vi
 from sentinel import effects as fx
 
 #: Steps that say nothing new when they have no effect but the usual views.
-USUAL = ("PongReceived", "Ticked", "PeerSaid", "SentinelPinged", "RecordRead", "RecordSeen", "NodesListed", "BusChanged")
+USUAL = (
+    "PongReceived",
+    "Ticked",
+    "PeerSaid",
+    "SentinelPinged",
+    "RecordRead",
+    "RecordSeen",
+    "NodesListed",
+    "BusChanged",
+)
 
 
 class Conversation:
@@ -52,8 +61,9 @@ def brief(thing: object) -> str:
             return f"Views({brief(record)} down=[{down}]{' ask' if ask else ''})"
         case PreVoteRequest(sender=sender, epoch=epoch) | VoteRequest(sender=sender, epoch=epoch):
             return f"{type(thing).__name__}({sender} {epoch})"
-        case PreVoteReply(sender=sender, epoch=epoch, granted=granted, reason=reason) | VoteReply(
-            sender=sender, epoch=epoch, granted=granted, reason=reason
+        case (
+            PreVoteReply(sender=sender, epoch=epoch, granted=granted, reason=reason)
+            | VoteReply(sender=sender, epoch=epoch, granted=granted, reason=reason)
         ):
             return f"{type(thing).__name__}({sender} {epoch} {'granted' if granted else reason})"
         case Ping(sender=sender, record=record):

@@ -93,9 +93,7 @@ class SimRedis:
 
     # --- calls ---
 
-    def call(
-        self, client: Process, answer: Callable[[Any], object], operation: Callable[..., Any], *args: Any
-    ) -> None:
+    def call(self, client: Process, answer: Callable[[Any], object], operation: Callable[..., Any], *args: Any) -> None:
         """Ask. `operation` is a bound method of this class; `answer` is called once, in the client's life or never."""
         call = Call(client, operation, args, answer)
         client.after(CALL_TIMEOUT_S, call.finish, None)

@@ -120,6 +120,7 @@ class Watch:
                     "sequence": event.sequence,
                     "name": event.name,
                     "subject": event.subject,
+                    "cause": event.cause,
                     "detail": event.detail,
                     "at_ms": event.at_ms,
                 },
@@ -135,6 +136,8 @@ class Watch:
         self._last_event = sequence
         if fields.get("name") != "+odown" or not isinstance(detail, dict) or not isinstance(at_ms, int):
             return []
+        if fields.get("cause") not in _GONE_CAUSES:
+            return []
         holder = Holder(str(fields.get("subject")), str(detail.get("incarnation", "")))
         return self._membership.declared_down(holder, at_ms / 1000 if replayed else None)
 
@@ -143,6 +146,10 @@ class Watch:
             name, cause = ("-node", change.cause) if isinstance(change, Gone) else ("+node", "it registered")
             detail: dict[str, object] = {"incarnation": change.info.incarnation}
             self._node.emit(name, subject=change.info.id, cause=cause, detail=detail)
+
+
+#: Causes of +odown that mean that the process is gone. A master that leaves or does not act is relieved, not dead.
+_GONE_CAUSES = ("crash", "silence", "restarted")
 
 
 def _standing(members: tuple[NodeInfo, ...]) -> list[tuple[object, ...]]:
