@@ -17,7 +17,7 @@ from functools import partial
 import trio
 
 from ha_stress.base.config import NodeConfig, SentinelConfig
-from ha_stress.drivers.interface import Driver, MasterDriver, WorkNodeDriver
+from ha_stress.drivers.interface import Driver, MasterDriver, NodeServices, WorkNodeDriver
 from ha_stress.drivers.registry import drivers, register_driver
 
 
@@ -41,6 +41,41 @@ class IdleMaster(MasterDriver):
 class IdleWorker(WorkNodeDriver):
     async def work(self) -> None:
         await trio.sleep_forever()
+
+
+class Diary:
+    """What the loops of one node went through."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.beats = {"worker": 0, "master": 0}
+
+    async def beat(self, role: str) -> None:
+        self.lines.append(f"{role} begins")
+        try:
+            while True:
+                await trio.sleep(0.01)
+                self.beats[role] += 1
+        finally:
+            self.lines.append(f"{role} ends")
+
+
+#: The diary of the newest process of each node id.
+DIARIES: dict[str, Diary] = {}
+
+
+class DiaryMaster(IdleMaster):
+    async def manage_node(self) -> None:
+        await DIARIES[self.node.holder.node].beat("master")
+
+
+class DiaryWorker(WorkNodeDriver):
+    def __init__(self, node: NodeServices) -> None:
+        super().__init__(node)
+        DIARIES[node.holder.node] = Diary()
+
+    async def work(self) -> None:
+        await DIARIES[self.node.holder.node].beat("worker")
 
 
 def register(name: str = "idle", driver: Driver | None = None) -> str:

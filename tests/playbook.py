@@ -1,4 +1,4 @@
-"""Conversations with a sentinel's core: events in, effects out, on a clock that the test turns.
+"""Conversations with the cores of sentinel and node: events in, effects out, on a clock that the test turns.
 
     play = Play.watching()                 # s1 of s1 s2 s3; n1 is the acting master of epoch 1, n2 and n3 work
     play.crash("n1")
@@ -15,12 +15,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ha_stress.base.config import SentinelConfig, Timing
+from ha_stress.base.config import NodeConfig, SentinelConfig, Timing
 from ha_stress.cluster.events import MEANING
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo, Role
+from ha_stress.node import core as node_core
 from ha_stress.wire.messages import (
     PeerMessage,
+    Ping,
     Pong,
     PreVoteReply,
     PreVoteRequest,
@@ -31,6 +33,7 @@ from ha_stress.wire.messages import (
 )
 from sentinel import effects as fx
 from sentinel.core import Sentinel
+from sentinel.failover import Phase
 from sentinel.health import NodeView
 
 E = TypeVar("E")
@@ -71,13 +74,13 @@ def sent(effects: Iterable[fx.Effect], kind: type[M], to: str = "") -> list[M]:
     return [message for message in messages if isinstance(message, kind)]
 
 
-def only(effects: Iterable[fx.Effect], kind: type[E]) -> list[E]:
+def only(effects: Iterable[object], kind: type[E]) -> list[E]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-def said(effects: Iterable[fx.Effect]) -> list[str]:
+def said(effects: Iterable[object]) -> list[str]:
     """The names of the events that were told, in order."""
-    return [effect.name for effect in only(effects, fx.Emit)]
+    return [effect.name for effect in effects if isinstance(effect, fx.Emit | node_core.Emit)]
 
 
 def event(effects: Iterable[fx.Effect], name: str) -> fx.Emit:
@@ -118,7 +121,7 @@ class Play:
 
     @classmethod
     def watching(cls, nodes: Sequence[NodeInfo] = (), **settings: Any) -> Play:
-        """A sentinel in calm: Redis answers, n1 is the acting master of epoch 1 (its record is on disk), all are connected."""
+        """A sentinel in calm: Redis answers, n1 is the acting master of epoch 1 and all are connected."""
         play = cls(**settings)
         play.save(play.tell(fx.BusChanged(True)) + play.tell(fx.RecordRead(FIRST)))
         master = node("n1", role=Role.MASTER, acting=True, cpu_percent=5.0)
@@ -251,6 +254,10 @@ class Play:
         self.save(self.pre_vote("s2", epoch))
         return self.vote("s2", epoch)
 
+    def phase(self) -> Phase:
+        """Of this sentinel's own campaign."""
+        return self.core.campaign.phase
+
     def view(self, id: str) -> NodeView:
         return self.core.watch.nodes[id]
 
@@ -259,4 +266,57 @@ class Play:
         return self.view(id).down_cause
 
 
-__all__ = ["FIRST", "NOBODY", "START", "VERSION", "Play", "event", "node", "only", "record", "said", "sent"]
+class NodePlay:
+    """A node's core (of n1) and a clock."""
+
+    def __init__(self, *, registered: bool = True, **settings: Any) -> None:
+        self.now = START
+        config = NodeConfig(id="n1", database_url="unused", **settings)
+        self.timing = config.timing
+        self.core = node_core.NodeCore(config, "n1-a", random=lambda: 0.5, now=self.now)
+        if registered:
+            self.tell(node_core.Registered())
+
+    @classmethod
+    def mastering(cls, epoch: int = 1, **settings: Any) -> NodePlay:
+        """Named, and holding the lease since this instant."""
+        play = cls(**settings)
+        play.reads(record(epoch, "n1"))
+        play.holds()
+        return play
+
+    def tell(self, happening: node_core.Happening) -> list[node_core.Effect]:
+        effects = self.core.step(happening, self.now)
+        assert all(name in MEANING for name in said(effects))
+        return effects
+
+    def reads(self, known: Mastership) -> list[node_core.Effect]:
+        """Redis is read and has this record."""
+        return self.tell(node_core.RecordSeen(known, from_bus=True))
+
+    def pinged(self, sender: str, *, epoch: int = 0, known: Mastership = NOBODY) -> list[node_core.Effect]:
+        ping = Ping(sender=sender, number=1, record=known, voted_epoch=epoch, sentinels=3)
+        return self.tell(node_core.SentinelPinged(ping))
+
+    def holds(self, took_s: float = 0.0) -> list[node_core.Effect]:
+        """Redis grants the lease that was asked for `took_s` ago."""
+        return self.tell(node_core.LeaseAnswered(self.now - took_s, True, self.core.record))
+
+    def let(self, seconds: float) -> list[node_core.Effect]:
+        """Time passes; nobody answers anything."""
+        effects: list[node_core.Effect] = []
+        end = self.now + seconds
+        while self.core.deadline(self.now) <= end:
+            self.now = max(self.now, self.core.deadline(self.now))
+            effects += self.tell(node_core.Ticked())
+        self.now = end
+        return effects
+
+    def acts(self) -> bool:
+        return self.core.may_act(self.now)
+
+    def role(self) -> Role:
+        return self.core.role
+
+
+__all__ = ["FIRST", "NOBODY", "START", "VERSION", "NodePlay", "Play", "event", "node", "only", "record", "said", "sent"]

@@ -18,8 +18,7 @@ from ha_stress.bus.client import open_bus
 from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.cluster.members import Role
-from ha_stress.drivers.interface import Driver, MasterDriver, NodeServices, WorkNodeDriver
-from ha_stress.drivers.registry import drivers, register_driver
+from ha_stress.drivers.interface import Driver
 from ha_stress.drivers.stress import plan as plans
 from ha_stress.master.members import Gone, Membership
 from ha_stress.master.outgoing import Outgoing
@@ -30,6 +29,7 @@ from ha_stress.tasks.spec import HttpRequest, TaskSpec
 from ha_stress.worker.core import Apply, WorkerCore
 from tests import idle_driver
 from tests.engine_support import target_process
+from tests.idle_driver import DIARIES, DiaryMaster, DiaryWorker
 from tests.playbook import Play, node
 from tests.redis_server import cluster, eventually, plain_client, valkey
 
@@ -145,51 +145,10 @@ async def test_a_superseded_master_cannot_renew_the_lease_of_its_successor(
 # --- promotion cancelled the very context that the new master ran on ---
 
 
-class Diary:
-    """What the loops of one node went through."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.beats = {"worker": 0, "master": 0}
-
-    async def beat(self, role: str) -> None:
-        self.lines.append(f"{role} begins")
-        try:
-            while True:
-                await trio.sleep(0.01)
-                self.beats[role] += 1
-        finally:
-            self.lines.append(f"{role} ends")
-
-
-DIARIES: dict[str, Diary] = {}
-
-
-class DiaryMaster(MasterDriver):
-    async def manage_node(self) -> None:
-        await DIARIES[self.node.holder.node].beat("master")
-
-    async def listen_task(self) -> None:
-        """Nothing."""
-
-    async def distribute_task(self) -> None:
-        """Nothing."""
-
-
-class DiaryWorker(WorkNodeDriver):
-    def __init__(self, node: NodeServices) -> None:
-        super().__init__(node)
-        DIARIES[node.holder.node] = Diary()
-
-    async def work(self) -> None:
-        await DIARIES[self.node.holder.node].beat("worker")
-
-
 async def test_a_promotion_and_a_demotion_cancel_nothing_that_works(
     valkey: EmbeddedRedis, cluster: str, tmp_path: Path
 ) -> None:
-    if "diary" not in drivers():
-        register_driver("diary", Driver(DiaryMaster, DiaryWorker))
+    idle_driver.register("diary", Driver(DiaryMaster, DiaryWorker))
     async with World.open(valkey, cluster, tmp_path) as world:
         server = await world.node("n1", driver="diary")
         diary = DIARIES["n1"]

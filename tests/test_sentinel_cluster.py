@@ -148,10 +148,10 @@ class Watcher:
         if not record.epoch or {info.epoch for info in nodes} != {record.epoch}:
             return False
         pids = {id: self.cluster.processes[id].pid for id in (*NODES, *SENTINELS)}
-        everybody = {info.id: info.pid for info in (*nodes, *sentinels)} == pids
+        present = {info.id: info.pid for info in nodes} | {info.id: info.pid for info in sentinels}
         masters = [info.id for info in nodes if info.role is Role.MASTER]
         agreed = all(s.epoch == record.epoch and not s.leading and not s.tilt for s in sentinels)
-        return everybody and agreed and masters == [record.node]
+        return present == pids and agreed and masters == [record.node]
 
     async def succession(self, old: Mastership, timeout_s: float = 10.0) -> tuple[Mastership, float]:
         """Wait for the first master after `old` to hold the lease: its record, and how long that took."""

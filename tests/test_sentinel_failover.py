@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,11 @@ from tests.playbook import FIRST, NOBODY, WALL, Play, event, node, only, record,
 SECOND = record(2, "n2")
 
 
-def awarded(**settings: object) -> Play:
+def awarded(**settings: Any) -> Play:
     """s1 leads, the award of epoch 2 to n2 is in Redis, the winner has not been seen acting."""
     play = Play.watching(**settings)
     play.save(play.award(play.elected()))
-    assert play.core.campaign.phase is Phase.CONFIRMING
+    assert play.phase() is Phase.CONFIRMING
     return play
 
 
@@ -84,7 +85,7 @@ def test_no_good_candidate_is_told_with_the_table_and_tried_again() -> None:
     assert {row["node"]: row["dropped"] for row in rows}["n3"] == "draining"
     (kept,) = only(effects, fx.SaveFailover)
     assert kept.data["outcome"] == "no-good-node"
-    assert play.core.campaign.phase is Phase.BACKOFF
+    assert play.phase() is Phase.BACKOFF
     play.pong(node("n3"))
     play.peer_views("s2", down=("n1",))
     again = play.let(2.0 * play.timing.vote_timeout_s + play.timing.retry_min_s * 2)
@@ -100,7 +101,7 @@ def test_an_award_that_was_won_is_announced_until_the_winner_is_seen_acting() ->
     assert only(ended, fx.SaveFailover)[0].data["outcome"] == "accepted"
     assert only(ended, fx.SaveFailover)[0].data["phases"]["accepted_ms"] is not None
     assert only(play.let(2.0, answering=("n2", "n3")), fx.Announce) == []
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
 
 
 def test_an_award_that_was_lost_to_a_higher_record_ends_the_campaign() -> None:
@@ -109,7 +110,7 @@ def test_an_award_that_was_lost_to_a_higher_record_ends_the_campaign() -> None:
     effects = play.tell(fx.AwardAnswered(2, record(3, "n3")))
     assert "-failover-abort-superseded" in said(effects)
     assert play.core.record == record(3, "n3")
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
 
 
 def test_an_award_whose_outcome_is_unknown_is_a_failure_until_the_record_says_otherwise() -> None:
@@ -118,7 +119,7 @@ def test_an_award_whose_outcome_is_unknown_is_a_failure_until_the_record_says_ot
     effects = play.tell(fx.AwardAnswered(2, None))
     assert "-failover-abort-bus" in said(effects)
     assert play.core.record == FIRST
-    assert play.core.campaign.phase is Phase.BACKOFF
+    assert play.phase() is Phase.BACKOFF
 
 
 def test_an_award_that_was_written_although_its_answer_was_lost_is_found_in_the_record() -> None:
@@ -142,7 +143,7 @@ def test_an_answer_to_an_older_award_does_not_confirm_this_one() -> None:
     play = Play.watching()
     play.elected()
     play.tell(fx.AwardAnswered(1, FIRST))
-    assert play.core.campaign.phase is Phase.AWARDING
+    assert play.phase() is Phase.AWARDING
 
 
 def test_after_an_unknown_outcome_the_next_attempt_is_at_a_higher_epoch() -> None:
@@ -161,9 +162,9 @@ def test_the_leader_that_reads_its_own_award_before_the_answer_comes_goes_on_wit
     play = Play.watching()
     play.elected()
     play.save(play.tell(fx.RecordRead(SECOND)))
-    assert play.core.campaign.phase is Phase.AWARDING
+    assert play.phase() is Phase.AWARDING
     play.tell(fx.AwardAnswered(2, SECOND))
-    assert play.core.campaign.phase is Phase.CONFIRMING
+    assert play.phase() is Phase.CONFIRMING
 
 
 # --- the winner does not accept ---
@@ -176,7 +177,7 @@ def test_a_winner_that_does_not_act_in_time_is_passed_over_and_the_next_candidat
     assert only(effects, fx.SaveFailover)[-1].data["outcome"] == "accept-timeout"
     play.peer_views("s2", down=("n2",))
     play.let(play.timing.ping_period_s + play.timing.desync_s + 0.01, answering=("n2", "n3"))
-    assert play.core.campaign.phase is Phase.PRE_VOTE
+    assert play.phase() is Phase.PRE_VOTE
     assert play.core.campaign.epoch == 3
     play.save(play.pre_vote("s2", 3))
     (award,) = only(play.vote("s2", 3), fx.Award)
@@ -199,7 +200,7 @@ def test_a_winner_that_crashes_before_it_accepts_is_not_waited_for() -> None:
     play = awarded()
     effects = play.crash("n2") + play.peer_views("s2", down=("n2",))
     assert event(effects, "-accept-timeout").subject == "n2"
-    assert play.core.campaign.phase is not Phase.CONFIRMING
+    assert play.phase() is not Phase.CONFIRMING
 
 
 def test_a_sentinel_that_is_not_the_leader_passes_over_who_did_not_accept_as_well() -> None:
@@ -225,7 +226,7 @@ def test_another_failover_that_was_faster_ends_this_campaign() -> None:
     play.master_falls()
     effects = play.tell(fx.RecordRead(record(2, "n3")))
     assert event(effects, "-failover-abort-superseded").subject == "n3"
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
 
 
 def test_a_master_that_answers_again_before_the_vote_ends_the_campaign() -> None:
@@ -233,7 +234,7 @@ def test_a_master_that_answers_again_before_the_vote_ends_the_campaign() -> None
     play.master_falls()
     play.tell(fx.NodeConnected("n1"))
     play.pong(play.infos["n1"])
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
     assert not only(play.pre_vote("s2", 2), fx.SaveVote)
 
 
@@ -279,7 +280,7 @@ def test_a_record_that_redis_lost_in_the_middle_of_a_failover_is_repaired_and_th
     play = awarded()
     effects = play.tell(fx.RecordRead(NOBODY))
     assert only(effects, fx.Repair) == [fx.Repair(SECOND)]
-    assert play.core.campaign.phase is Phase.CONFIRMING
+    assert play.phase() is Phase.CONFIRMING
 
 
 @pytest.mark.parametrize("members", [("s1",), ("s1", "s2"), ("s1", "s2", "s3", "s4", "s5")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ha_stress.wire.messages import PreVoteReply, PreVoteRequest, VoteReply, VoteRequest
@@ -10,7 +12,7 @@ from sentinel.failover import Phase
 from tests.playbook import FIRST, Play, event, only, record, said, sent
 
 
-def seeing_the_master_down(**settings: object) -> Play:
+def seeing_the_master_down(**settings: Any) -> Play:
     """s1 holds n1 to be down and nobody else has said so yet."""
     play = Play.watching(**settings)
     play.crash("n1")
@@ -198,7 +200,7 @@ def test_a_master_that_comes_back_within_the_random_wait_is_not_campaigned_again
     play.pong(play.infos["n1"])
     play.tell(fx.NodeConnected("n1"))
     assert not sent(play.let(1.0, answering=("n1",)), PreVoteRequest)
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
 
 
 def test_the_own_vote_is_on_disk_before_votes_are_asked_for() -> None:
@@ -216,7 +218,7 @@ def test_a_candidate_that_cannot_write_its_own_vote_backs_off() -> None:
     play.master_falls()
     (write,) = only(play.pre_vote("s2", 2), fx.SaveVote)
     assert not sent(play.tell(fx.VoteNotSaved(write.state, "disk")), VoteRequest)
-    assert play.core.campaign.phase is Phase.BACKOFF
+    assert play.phase() is Phase.BACKOFF
 
 
 def test_pre_votes_without_a_majority_lead_to_no_vote() -> None:
@@ -234,7 +236,7 @@ def test_replies_of_another_epoch_do_not_count(epoch: int) -> None:
     assert not only(play.pre_vote("s2", epoch), fx.SaveVote)
     play.save(play.pre_vote("s2", 2))
     assert not only(play.vote("s3", epoch), fx.Award)
-    assert play.core.campaign.phase is Phase.VOTING
+    assert play.phase() is Phase.VOTING
 
 
 def test_replies_of_ids_that_are_not_configured_do_not_count() -> None:
@@ -250,7 +252,7 @@ def test_a_reply_that_arrives_twice_counts_once() -> None:
     play.master_falls()
     for _ in range(3):
         play.pre_vote("s2", 2)
-    assert play.core.campaign.phase is Phase.PRE_VOTE
+    assert play.phase() is Phase.PRE_VOTE
 
 
 def test_a_late_pre_vote_reply_is_not_taken_for_a_vote() -> None:
@@ -258,7 +260,7 @@ def test_a_late_pre_vote_reply_is_not_taken_for_a_vote() -> None:
     play.master_falls()
     play.save(play.pre_vote("s2", 2))
     assert not only(play.pre_vote("s3", 2), fx.Award)
-    assert play.core.campaign.phase is Phase.VOTING
+    assert play.phase() is Phase.VOTING
 
 
 def test_a_campaign_asks_above_every_epoch_that_anybody_is_known_to_have_voted_for() -> None:
@@ -283,9 +285,9 @@ def test_a_split_vote_is_told_and_backs_off_with_a_doubling_random_wait() -> Non
             "s2": "voted for s3",
             "s3": "voted for itself",
         }
-        assert play.core.campaign.phase is Phase.BACKOFF
+        assert play.phase() is Phase.BACKOFF
         began = play.now
-        while play.core.campaign.phase is Phase.BACKOFF:
+        while play.phase() is Phase.BACKOFF:
             play.peer_views("s2", down=("n1",))
             play.let(0.01)
         waits.append(play.now - began)
@@ -316,7 +318,7 @@ def test_no_campaign_without_redis_because_the_award_could_not_be_written() -> N
     play = Play.watching()
     play.tell(fx.BusChanged(False))
     play.master_falls()
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
 
 
 def test_no_campaign_while_a_fresh_peer_leads_one() -> None:
@@ -324,7 +326,7 @@ def test_no_campaign_while_a_fresh_peer_leads_one() -> None:
     play.crash("n1")
     play.peer_views("s2", down=("n1",), leading_epoch=2)
     play.let(play.timing.desync_s + 0.001)
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
 
 
 # --- two that ask at once ---
@@ -336,12 +338,12 @@ def test_of_two_simultaneous_pre_votes_the_lower_id_goes_on() -> None:
     high.crash("n1")
     high.peer_views("s1", down=("n1",))
     high.let(high.timing.desync_s + 0.001)
-    assert low.core.campaign.phase is high.core.campaign.phase is Phase.PRE_VOTE
+    assert low.phase() is high.phase() is Phase.PRE_VOTE
     refused = low.ask_pre_vote("s2", 2)
     assert not refused.granted and "my id is lower" in refused.reason
-    assert low.core.campaign.phase is Phase.PRE_VOTE
+    assert low.phase() is Phase.PRE_VOTE
     assert high.ask_pre_vote("s1", 2).granted
-    assert high.core.campaign.phase is Phase.BACKOFF
+    assert high.phase() is Phase.BACKOFF
 
 
 def test_a_wish_that_came_too_early_is_answered_when_this_sentinel_sees_it_too() -> None:
@@ -362,6 +364,6 @@ def test_a_sentinel_that_granted_a_pre_vote_lets_the_other_go_first() -> None:
     play = Play.watching(dice=0.9)
     play.crash("n1")
     play.peer_views("s2", down=("n1",))
-    assert play.core.campaign.phase is Phase.DESYNC
+    assert play.phase() is Phase.DESYNC
     assert play.ask_pre_vote("s2", 2).granted
-    assert play.core.campaign.phase is Phase.BACKOFF
+    assert play.phase() is Phase.BACKOFF

@@ -46,13 +46,13 @@ def test_quorum_and_majority_are_two_numbers_quorum_declares_down_but_a_majority
     play.peer_views("s2", down=("n1",))
     assert objectively_down(play), "two of five are the quorum"
     play.let(play.timing.desync_s + 0.001)
-    assert play.core.campaign.phase is Phase.PRE_VOTE
+    assert play.phase() is Phase.PRE_VOTE
     play.pre_vote("s2", 2)
-    assert play.core.campaign.phase is Phase.PRE_VOTE, "two of five authorise nothing"
+    assert play.phase() is Phase.PRE_VOTE, "two of five authorise nothing"
     play.save(play.pre_vote("s3", 2))
-    assert play.core.campaign.phase is Phase.VOTING
+    assert play.phase() is Phase.VOTING
     play.vote("s2", 2)
-    assert play.core.campaign.phase is Phase.VOTING
+    assert play.phase() is Phase.VOTING
     assert only(play.vote("s3", 2), fx.Award), "three of five do"
 
 
@@ -126,7 +126,7 @@ def test_workers_are_declared_down_the_same_way_but_start_no_campaign() -> None:
     effects = play.peer_views("s3", down=("n2",)) + play.let(1.0, answering=("n1", "n3"))
     assert event(effects, "+odown").subject == "n2"
     assert event(effects, "+odown").detail["master"] is False
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
 
 
 def test_a_changed_view_is_pushed_to_all_peers_at_once_and_asks_for_theirs() -> None:
@@ -182,9 +182,9 @@ def test_in_tilt_it_neither_votes_nor_grants_pre_votes() -> None:
 def test_a_campaign_that_asks_for_votes_ends_in_tilt_and_none_begins() -> None:
     play = Play.watching()
     play.master_falls()
-    assert play.core.campaign.phase is Phase.PRE_VOTE
+    assert play.phase() is Phase.PRE_VOTE
     play.stall(play.timing.tilt_stall_s + 0.1)
-    assert play.core.campaign.phase is Phase.IDLE
+    assert play.phase() is Phase.IDLE
     play.peer_views("s2", down=("n1",))
     assert not sent(play.let(play.timing.tilt_s - 0.1), PreVoteRequest)
 

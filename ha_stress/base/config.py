@@ -50,7 +50,7 @@ class Timing(_Frozen):
     tilt_stall_s: float = Field(1.0, gt=0, le=600)
     tilt_s: float = Field(3.0, gt=0, le=600)
     #: The master reads the operator's intent this often, and at once when the API says that it changed.
-    listen_period_s: float = Field(0.5, gt=0, le=60)
+    listen_period_s: float = Field(1.0, gt=0, le=60)
     #: A new revision begins this far in the future, so that every holder has it before it counts.
     revision_lead_s: float = Field(0.25, ge=0, le=60)
     resend_s: float = Field(0.5, gt=0, le=60)

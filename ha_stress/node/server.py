@@ -122,8 +122,9 @@ class NodeServer:
         self._applied = applied
         self._frames_waiting = frames_waiting
         self._frames_lost = frames_lost
-        self._idle = idle
-        self._changed.unpark_all()
+        if idle != self._idle:
+            self._idle = idle
+            self._changed.unpark_all()
 
     async def publish_info(self) -> None:
         try:

@@ -52,7 +52,7 @@ class _TwoFacedVoter(Voter):
         return super().answer_vote(request, standing)
 
 
-class _CareleslyCounting(Campaign):
+class _CarelessCount(Campaign):
     """Replies count whatever their epoch is."""
 
     __slots__ = ()
@@ -99,7 +99,7 @@ def _voter(kind: type[Voter]) -> Callable[[Sentinel], None]:
 
 
 def _careless(core: Sentinel) -> None:
-    core.campaign.__class__ = _CareleslyCounting
+    core.campaign.__class__ = _CarelessCount
 
 
 def _quorum_elects(core: Sentinel) -> None:

@@ -70,6 +70,12 @@ def brief(thing: object) -> str:
             return f"{sender} {brief(record)}"
         case Pong(info=info):
             return brief(info)
+        case _:
+            return _brief_effect(thing)
+
+
+def _brief_effect(thing: object) -> str:
+    match thing:
         case fx.SendPeer(to=to, message=message):
             return f"SendPeer {to} {brief(message)}"
         case fx.VoteState(voted_epoch=epoch, voted_for=candidate, record=record):

@@ -34,15 +34,18 @@ class Faults:
             "loss": self._lose,
             "delay": self._delay,
             "duplication": self._double,
-            "redis crash": lambda: self._crash_redis(forget=False),
-            "redis data loss": lambda: self._crash_redis(forget=True),
+            "stragglers": self._straggle,
+            "redis crash": lambda: self._crash_redis(0.0),
+            "redis loses a second": lambda: self._crash_redis(1.0),
+            "redis data loss": lambda: self._crash_redis(float("inf")),
             "redis stall": self._stall_redis,
             "vote file failure": self._break_disk,
         }
-        common = [kind for kind in catalogue if kind != "redis data loss"]
+        losses = ("redis data loss", "redis loses a second")
+        common = [kind for kind in catalogue if kind not in losses]
         chosen = set(self.rng.sample(common, self.rng.randint(1, len(common))))
-        if self.rng.random() < 0.25:
-            chosen.add("redis data loss")
+        if self.rng.random() < 0.3:
+            chosen.add(self.rng.choice(losses))
         self.kinds = [(kind, strike) for kind, strike in catalogue.items() if kind in chosen]
         self.pace_s = self.rng.choice((0.5, 1.5, 4.0))
         self.length_s = self.rng.choice((0.3, 1.0, 4.0))
@@ -78,7 +81,7 @@ class Faults:
         world = self.world
         world.net.heal()
         world.redis.unstall()
-        world.redis.restart(forget=False)
+        world.redis.restart(forget_s=0.0)
         world.redis.hint_loss = 0.0
         gone = self._left_dead()
         for process in self._processes():
@@ -188,20 +191,24 @@ class Faults:
         self.world.net.doubling = 0.3
         self._later(setattr, self.world.net, "doubling", 0.0)
 
+    def _straggle(self) -> None:
+        self.world.net.straggling = 0.3
+        self._later(setattr, self.world.net, "straggling", 0.0)
+
     # --- Redis ---
 
-    def _crash_redis(self, *, forget: bool) -> None:
+    def _crash_redis(self, forget_s: float) -> None:
         redis = self.world.redis
         if redis.up:
             redis.crash()
-            self._later(self._restart_redis, forget)
+            self._later(self._restart_redis, forget_s)
 
-    def _restart_redis(self, forget: bool) -> None:
+    def _restart_redis(self, forget_s: float) -> None:
         world = self.world
-        if forget and not world.redis.up:
+        if forget_s and not world.redis.up:
             durable = [s for s in world.sentinels.values() if s.disk.record.epoch >= world.redis.record.epoch]
             world.checks.redis_forgot(world.redis.record, len(durable), len(world.sentinels) // 2 + 1)
-        world.redis.restart(forget=forget)
+        world.redis.restart(forget_s=forget_s)
 
     def _stall_redis(self) -> None:
         redis = self.world.redis

@@ -24,6 +24,7 @@ class Health:
         self._world = world
         self._well: dict[str, tuple[bool, int]] = {}
         self._since: dict[str, float] = {}
+        self._named_at = 0.0
 
     def note(self) -> None:
         now = self._world.timeline.now
@@ -34,15 +35,17 @@ class Health:
                 self._since[node.name] = now
 
     def awarded(self, before: Mastership, after: Mastership) -> None:
-        """A failover happened. It was false if its victim had been well for the whole of `down_after_s`."""
+        """A failover happened. It was false if its victim had had the time to act, and had been well for `down_after_s`."""
         world = self._world
+        named_s = world.timeline.now - self._named_at
+        self._named_at = world.timeline.now
         world.checks.counts["failovers"] += 1
         victim = world.nodes.get(before.node)
         world.say("redis", f"award {after.epoch}/{after.incarnation} after {before.epoch}/{before.incarnation}")
         if victim is None or victim.incarnation != before.incarnation or not self._is_well(victim):
             return
         well_s = world.timeline.now - self._since.get(victim.name, 0.0)
-        if well_s >= world.timing.down_after_s:
+        if well_s >= world.timing.down_after_s and named_s >= world.timing.accept_timeout_s:
             world.checks.counts["false_failovers"] += 1
             world.say("health", f"a false failover: {before.incarnation} has been well for {well_s:.3f} s")
             if world.fault_free:

@@ -25,11 +25,12 @@ class Network:
         self.delay_max_s = 0.002
         self.loss = 0.0
         self.doubling = 0.0
+        self.straggling = 0.0
         self.cuts: dict[tuple[str, str], int] = {}
 
     def heal(self) -> None:
         self.delay_max_s = 0.002
-        self.loss = self.doubling = 0.0
+        self.loss = self.doubling = self.straggling = 0.0
         self.cuts.clear()
 
     def cut(self, pairs: list[tuple[str, str]]) -> None:
@@ -71,6 +72,7 @@ class Network:
         if self.loss and rng.random() < self.loss:
             return
         now = self.timeline.now
-        receiver.receive_at(now + self.delay_s(), call, *args)
+        late_s = rng.random() if self.straggling and rng.random() < self.straggling else 0.0
+        receiver.receive_at(now + late_s + self.delay_s(), call, *args)
         if self.doubling and rng.random() < self.doubling:
             receiver.receive_at(now + 5 * self.delay_s(), call, *args)

@@ -1,4 +1,4 @@
-"""One sentinel's connection to one node, as `sentinel/probe.py` keeps it: dial, ping each period, notice the loss, dial fast.
+"""One sentinel's connection to one node, as `sentinel/probe.py` keeps it: dial, ping, notice the loss, dial fast.
 
 A dead process on a living host refuses the dial; a paused one, a dead host and a cut line answer nothing.
 """

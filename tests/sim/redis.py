@@ -55,11 +55,13 @@ class SimRedis:
         self.on_award: Callable[[Mastership, Mastership], object] = lambda before, after: None
         self._quiet_until = 0.0  # subscriptions that broke are not back yet
         self._life = 0
+        self._crashed_at = 0.0
         self._queue: list[Call] = []
         self._forget()
 
     def _forget(self) -> None:
         self.record: Mastership = NOBODY
+        self._history: list[tuple[float, Mastership]] = []
         self._lease: tuple[Owner, float] | None = None
         self._owners: dict[str, str] = {}
         self._infos: dict[str, tuple[NodeInfo, float]] = {}
@@ -69,16 +71,22 @@ class SimRedis:
 
     def crash(self) -> None:
         self.up = False
+        self._crashed_at = self.timeline.now
         self.stalled = False
         self._life += 1
         self._queue.clear()
 
-    def restart(self, *, forget: bool) -> None:
+    def restart(self, *, forget_s: float) -> None:
+        """Come back without what was written in the last `forget_s` before the crash; infinity: without anything."""
         if self.up:
             return
         self.up = True
-        if forget:
+        if forget_s == float("inf"):
             self._forget()
+        elif forget_s:
+            kept = [record for at, record in self._history if at <= self._crashed_at - forget_s]
+            self.record = kept[-1] if kept else NOBODY
+            self._lease = None
         self._quiet_until = self.timeline.now + self.timeline.rng.random()
         self.timeline.at(self._quiet_until, self._hint)
 
@@ -211,4 +219,5 @@ class SimRedis:
     def _write(self, record: Mastership) -> None:
         self.checks.redis_wrote(self.record, record)
         self.record = record
+        self._history.append((self.timeline.now, record))
         self._hint()

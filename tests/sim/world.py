@@ -104,9 +104,10 @@ class World:
         stormy_s = 30 + 40 * rng.random()
         if not self.fault_free:
             self.faults.begin()
-        timeline.run_until(timeline.now + stormy_s)
+        self._pass(timeline.now + stormy_s)
+        if not self.fault_free:
+            self.faults.heal()
         self.highest_at_heal = self._highest_known()
-        self.faults.heal() if not self.fault_free else None
         settled_s = self._quiet()
         talk = self.talk
         return Outcome(
@@ -121,9 +122,15 @@ class World:
             lines=tuple(talk.lines) if talk else (),
         )
 
+    def _pass(self, until: float) -> None:
+        """Let time pass; what is broken needs no more of it."""
+        timeline = self.timeline
+        while timeline.now < until and not self.checks.violations:
+            timeline.run_until(min(until, timeline.now + 1.0))
+
     def _highest_known(self) -> int:
         """The highest epoch that somebody who survives knows of."""
-        known = [sentinel.disk.record.epoch for sentinel in self.sentinels.values()]
+        known = [sentinel.disk.record.epoch for sentinel in self.sentinels.values() if sentinel.alive]
         known += [node.core.record.epoch for node in self.nodes.values() if node.alive and node.core is not None]
         return max([*known, self.redis.record.epoch])
 
@@ -133,7 +140,7 @@ class World:
         start = timeline.now
         settled_at = start
         problem = ""
-        while timeline.now < start + QUIET_S:
+        while timeline.now < start + QUIET_S and not self.checks.violations:
             timeline.run_until(timeline.now + POLL_S)
             problem = unsettled(self)
             if problem:

@@ -22,6 +22,8 @@ _log = log.get(__name__)
 
 #: Frames come about once a second from each engine; a fifth of that is what the books may lag behind.
 _PAUSE_S = 0.2
+#: While no task is open there is nothing to lag behind; what may still come are frames that were sent twice.
+_IDLE_PAUSE_S = 1.0
 _RETRY_S = 1.0
 
 
@@ -61,7 +63,8 @@ class Intake:
         while True:
             await self._node.wait_may_act()
             try:
-                pause_s = 0.0 if await self._commit() else _PAUSE_S
+                full = await self._commit()
+                pause_s = 0.0 if full else _PAUSE_S if self._followed else _IDLE_PAUSE_S
             except (Unavailable, ProtocolError) as error:
                 _log.warning("results wait", problem=str(error))
                 pause_s = _RETRY_S

@@ -44,6 +44,7 @@ class StressWorker(WorkNodeDriver):
         self._engines_scope = trio.CancelScope()
         self._engines_run = False
         self._acknowledged_due = 0.0
+        self._results = trio.Event()  # there is something to deliver
 
     async def work(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -114,6 +115,7 @@ class StressWorker(WorkNodeDriver):
     async def _gather(self) -> None:
         async for report in self.pool.reports:
             self._outbox.add(self._frame(report))
+            self._results.set()
             self._report()
 
     def _frame(self, report: EngineReport) -> Frame:
@@ -133,6 +135,9 @@ class StressWorker(WorkNodeDriver):
 
     async def _deliver(self) -> None:
         while True:
+            if not self._outbox.kept:
+                self._results = trio.Event()
+                await self._results.wait()
             pause_s = _DELIVER_PERIOD_S
             try:
                 await self._send_once()
