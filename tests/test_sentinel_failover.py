@@ -201,6 +201,7 @@ def test_a_winner_that_crashes_before_it_accepts_is_not_waited_for() -> None:
     effects = play.crash("n2") + play.peer_views("s2", down=("n2",))
     assert event(effects, "-accept-timeout").subject == "n2"
     assert play.phase() is not Phase.CONFIRMING
+    assert play.core.watch.passed_over == {"n2": "n2-a"}
 
 
 def test_a_sentinel_that_is_not_the_leader_passes_over_who_did_not_accept_as_well() -> None:

@@ -31,7 +31,7 @@ def up(
     """Start Redis, sentinels and nodes here; Ctrl-C stops them all."""
     from ha_stress.cli.client import data_dir_of
     from ha_stress.cli.local import LocalCluster, LocalSpec
-    from ha_stress.cli.output import console, print_json
+    from ha_stress.cli.output import console
     from ha_stress.cli.parse import parse_pairs
 
     spec = LocalSpec(
@@ -49,14 +49,8 @@ def up(
     if not as_json:
         screen.print(f"Starting {nodes} nodes and {sentinels} sentinels in {spec.data_dir} ...")
     with LocalCluster(spec) as cluster:
-        took_s = time.monotonic() - began
-        with cluster.client() as client:
-            status = client.status()
-        if as_json:
-            print_json({"ready_s": round(took_s, 3), "data_dir": str(cluster.dir), "status": status}, line=True)
-        else:
-            _introduce(screen, cluster, status, took_s)
-        try:
+        try:  # what is printed tells the reader that it may be interrupted, so printing is inside
+            _tell(screen, cluster, time.monotonic() - began, as_json=as_json)
             _watch(screen, cluster)
         except KeyboardInterrupt:
             screen.print("Stopping ...")
@@ -81,6 +75,17 @@ def stop_on_term() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def _tell(screen: Any, cluster: LocalCluster, took_s: float, *, as_json: bool) -> None:
+    from ha_stress.cli.output import print_json
+
+    with cluster.client() as client:
+        status = client.status()
+    if as_json:
+        print_json({"ready_s": round(took_s, 3), "data_dir": str(cluster.dir), "status": status}, line=True)
+    else:
+        _introduce(screen, cluster, status, took_s)
 
 
 def _introduce(screen: Any, cluster: LocalCluster, status: dict[str, Any], took_s: float) -> None:

@@ -25,6 +25,7 @@ class Health:
         self._well: dict[str, tuple[bool, int]] = {}
         self._since: dict[str, float] = {}
         self._named_at = 0.0
+        self._false: dict[tuple[str, int], bool] = {}
 
     def note(self) -> None:
         now = self._world.timeline.now
@@ -34,22 +35,34 @@ class Health:
                 self._well[node.name] = well
                 self._since[node.name] = now
 
+    def begun(self, leader: str, epoch: int, against: Mastership) -> None:
+        """A sentinel tries a failover. It is false if its victim has had the time to act, and been well for
+        `down_after_s`."""
+        self._false[(leader, epoch)] = self._is_innocent(against)
+
     def awarded(self, before: Mastership, after: Mastership) -> None:
-        """A failover happened. It was false if its victim had had the time to act, and had been well for `down_after_s`."""
+        """A failover happened. `late`: it was begun for a reason, and arrived when the reason was gone."""
         world = self._world
-        named_s = world.timeline.now - self._named_at
-        self._named_at = world.timeline.now
         world.checks.counts["failovers"] += 1
-        victim = world.nodes.get(before.node)
         world.say("redis", f"award {after.epoch}/{after.incarnation} after {before.epoch}/{before.incarnation}")
-        if victim is None or victim.incarnation != before.incarnation or not self._is_well(victim):
-            return
+        false = self._false.get((world.checks.leaders.get(after.epoch, ""), after.epoch), False)
+        late = not false and self._is_innocent(before)
+        world.checks.counts["false_failovers"] += false
+        world.checks.counts["late_failovers"] += late
+        if false or late:
+            world.say("health", f"a {'false' if false else 'late'} failover: {before.incarnation} has been well")
+        if world.fault_free:
+            world.checks.violate("no failover without a fault", f"from {before.incarnation} to {after.incarnation}")
+        self._named_at = world.timeline.now
+
+    def _is_innocent(self, record: Mastership) -> bool:
+        world = self._world
+        victim = world.nodes.get(record.node)
+        if victim is None or victim.incarnation != record.incarnation or not self._is_well(victim):
+            return False
         well_s = world.timeline.now - self._since.get(victim.name, 0.0)
-        if well_s >= world.timing.down_after_s and named_s >= world.timing.accept_timeout_s:
-            world.checks.counts["false_failovers"] += 1
-            world.say("health", f"a false failover: {before.incarnation} has been well for {well_s:.3f} s")
-            if world.fault_free:
-                world.checks.violate("no failover without a fault", f"from {before.incarnation} to {after.incarnation}")
+        named_s = world.timeline.now - self._named_at
+        return well_s >= world.timing.down_after_s and named_s >= world.timing.accept_timeout_s
 
     def _is_well(self, node: SimNode) -> bool:
         world = self._world

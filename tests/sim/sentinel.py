@@ -112,6 +112,8 @@ class SimSentinel(Process):
                 self.world.checks.counts[name] += 1
                 if name == "+elected-leader":
                     self.world.checks.elected(detail["epoch"], self.name)
+                elif name == "+try-failover":
+                    self.world.health.begun(self.name, detail["epoch"], self._known)
 
     # --- peers ---
 

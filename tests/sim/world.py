@@ -14,6 +14,7 @@ from tests.sim.fenced import FencedStore
 from tests.sim.health import Health, unsettled
 from tests.sim.network import Network
 from tests.sim.node import SimNode
+from tests.sim.process import Process
 from tests.sim.redis import SimRedis
 from tests.sim.sentinel import SimSentinel
 from tests.sim.timeline import Timeline
@@ -98,8 +99,8 @@ class World:
         timeline = self.timeline
         rng = timeline.rng
         for process in (*self.sentinels.values(), *self.nodes.values()):
-            timeline.at(rng.random() * 2, process.begin)
-        timeline.run_until(2.0)
+            timeline.at(rng.random() * 2, self._start, process)
+        timeline.run_until(rng.choice((0.0, 2.0)))  # faults from the very first moment, or after it
         self.health.note()
         stormy_s = 30 + 40 * rng.random()
         if not self.fault_free:
@@ -121,6 +122,11 @@ class World:
             digest=talk.digest() if talk else "",
             lines=tuple(talk.lines) if talk else (),
         )
+
+    @staticmethod
+    def _start(process: Process) -> None:
+        if not process.alive and process.life == 0:
+            process.begin()
 
     def _pass(self, until: float) -> None:
         """Let time pass; what is broken needs no more of it."""
