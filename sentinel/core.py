@@ -50,7 +50,7 @@ class Sentinel:
             version=version,
         )
         self._wall = wall
-        self._wish: tuple[PreVoteRequest, float] | None = None  # refused only because the master looked up
+        self._wish: tuple[PreVoteRequest, float] | None = None  # refused, perhaps only because the master looked up
         self._views_due = now
         self._now = now
         self._out: list[fx.Effect] = []
@@ -246,12 +246,14 @@ class Sentinel:
         down = master is not None and master.objectively_down
         if campaign.phase in ASKING and (not down or self.watch.tilt):
             campaign.end()
+        if campaign.phase is Phase.CONFIRMING:
+            self._confirm(down, now)
         if campaign.phase is Phase.IDLE and master is not None and down and self._may_campaign(now):
             marks = Marks(last_pong=master.last_pong, sdown=master.down_since, odown=now)
             campaign.start(self.record, master.down_cause, marks, now)
-        if campaign.phase is Phase.CONFIRMING:
-            self._confirm(down, now)
-        elif campaign.is_over(now) or campaign.is_hopeless(len(self.config.members)):
+        if campaign.phase is not Phase.CONFIRMING and (
+            campaign.is_over(now) or campaign.is_hopeless(len(self.config.members))
+        ):
             self._phase_over(down, now)
 
     def _may_campaign(self, now: float) -> bool:

@@ -51,6 +51,7 @@ class Watch:
         self.bus_up_since: float | None = None
         self.tilt_until: float | None = None
         self.stretch = 1.0
+        self._stretched_until = now
         #: Nodes (with incarnation) that were named and did not act since the last master that did.
         self.passed_over: dict[str, str] = {}
         self._say = say
@@ -72,8 +73,12 @@ class Watch:
     # --- what it is told ---
 
     def note_lag(self, lag_s: float, now: float) -> None:
-        """A late wake-up makes this sentinel patient; a very late one makes it distrust itself."""
-        self.stretch = min(STRETCH_MAX, 1.0 + lag_s / self.timing.ping_period_s)
+        """A late step makes this sentinel patient for as long as answers may still be waiting to be read; a very late one
+        makes it distrust itself."""
+        stretch = min(STRETCH_MAX, 1.0 + lag_s / self.timing.ping_period_s)
+        if stretch >= self.stretch or now >= self._stretched_until:
+            self.stretch = stretch
+            self._stretched_until = now + self.timing.ping_period_s
         if lag_s < self.timing.tilt_stall_s:
             return
         if not self.tilt:

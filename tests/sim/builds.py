@@ -24,13 +24,15 @@ def _as_it_is(core: Sentinel) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One variant. The switches name the defect; the sound build has none."""
+    """One variant. The switches name the defect; the sound build has none. `faults` are the kinds that provoke it; without
+    any, the seed chooses."""
 
     node: type[NodeCore] = NodeCore
     prepare_sentinel: Callable[[Sentinel], None] = _as_it_is
     award_compares: bool = True
     store_open: bool = False
     forgets_votes: bool = False
+    faults: tuple[str, ...] = ()
 
 
 class _EagerVoter(Voter):
@@ -114,13 +116,15 @@ SOUND = Build()
 DEFECTS: dict[str, Build] = {
     "reply before the vote is saved": Build(prepare_sentinel=_voter(_EagerVoter)),
     "two votes in one epoch": Build(prepare_sentinel=_voter(_TwoFacedVoter)),
-    "votes of any epoch count": Build(prepare_sentinel=_careless),
+    "votes of any epoch count": Build(prepare_sentinel=_careless, faults=("stragglers", "partition", "crash master")),
     "quorum instead of majority": Build(prepare_sentinel=_quorum_elects),
     "votes forgotten by a restart": Build(forgets_votes=True),
-    "award without comparing epochs": Build(award_compares=False),
+    "award without comparing epochs": Build(award_compares=False, faults=("partition", "crash master", "redis stall")),
     "acting after the lease": Build(node=_Deadlineless),
     "lease counted from the answer": Build(node=_LateLease),
     "lower epochs believed": Build(node=_Forgiving),
     "store without a fence": Build(store_open=True),
-    "a silent winner ends the failover": Build(prepare_sentinel=_gives_up),
+    "a silent winner ends the failover": Build(
+        prepare_sentinel=_gives_up, faults=("redis stall", "isolate master", "crash master")
+    ),
 }

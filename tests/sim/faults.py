@@ -46,6 +46,8 @@ class Faults:
         chosen = set(self.rng.sample(common, self.rng.randint(1, len(common))))
         if self.rng.random() < 0.3:
             chosen.add(self.rng.choice(losses))
+        if world.build.faults:
+            chosen = set(world.build.faults)
         self.kinds = [(kind, strike) for kind, strike in catalogue.items() if kind in chosen]
         self.pace_s = self.rng.choice((0.5, 1.5, 4.0))
         self.length_s = self.rng.choice((0.3, 1.0, 4.0))

@@ -134,6 +134,7 @@ class SimNode(Process):
                 redis.call(self, lambda answer: None, redis.repair, record)
             case core.BecomeMaster(record):
                 self._master = record
+                self.after(0.0, self._tell_sentinels)
                 self.after(0.005 + 0.045 * self.timeline.rng.random(), self._act, record)
             case core.BecomeWorker():
                 self._master = None
@@ -186,6 +187,16 @@ class SimNode(Process):
         self.feed(core.SentinelPinged(ping))
         if self.core is not None:
             probe.send_pong(attempt, Pong(number=ping.number, info=self.info(), record=self.core.record))
+
+    def _tell_sentinels(self) -> None:
+        """A pong that nobody asked for."""
+        if self.core is None:
+            return
+        pong = Pong(number=0, info=self.info(), record=self.core.record)
+        for sentinel in self.world.sentinels.values():
+            probe = sentinel.probes.get(self.name)
+            if sentinel.alive and probe is not None:
+                probe.tell(pong)
 
     # --- Redis ---
 
@@ -275,6 +286,7 @@ class SimNode(Process):
         if not self.alive or self.core is None or self.core.leaving:
             return
         self.feed(core.StopAsked())
+        self._tell_sentinels()
         self.publish_once()
         self._leave_by = self.timeline.now + self.config.timing.stop_timeout_s
         self.after(LEAVE_POLL_S, self._leave)

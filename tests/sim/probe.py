@@ -127,6 +127,11 @@ class SimProbe:
         if delay is not None:
             self.sentinel.receive_at(self.sentinel.timeline.now + delay, self.broken, attempt)
 
+    def tell(self, pong: Pong) -> None:
+        """The node has news and does not wait for the next ping."""
+        if self.connected and self._server_life == self.node.life:
+            self.send_pong(self.attempt, pong)
+
     def send_pong(self, attempt: int, pong: Pong) -> None:
         """The node answers; a stream keeps its order."""
         delay = self._net.stream_s(self.node.name, self.sentinel.name)

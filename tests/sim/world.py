@@ -60,7 +60,7 @@ class World:
         self.talk = Conversation() if talk else None
         self.timeline = Timeline(seed)
         rng = self.timeline.rng
-        self.fault_free = rng.random() < FAULT_FREE_SHARE
+        self.fault_free = rng.random() < FAULT_FREE_SHARE and not build.faults
         self.timing = rng.choice((PATIENT, HASTY))
         self.checks = Checks(self.timeline, seed)
         self.net = Network(self.timeline)
