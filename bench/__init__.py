@@ -1,1 +1,1 @@
-"""Benchmarks: figures as ratios or against stated goals, each a module with `--json`. Not tests; see `docs/benchmarks.md`."""
+"""Benchmarks: figures as ratios or against stated goals, each a module with `--json`. See `docs/benchmarks.md`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -54,15 +53,9 @@ def _one_per_epoch(name: str, events: list[dict[str, str]], kind: str, who: str)
     by_epoch: dict[int, set[str]] = defaultdict(set)
     for event in events:
         if event["name"] == kind:
-            by_epoch[campaign_epoch(event)].add(event[who])
+            by_epoch[int(event["epoch"])].add(event[who])
     double = {epoch: sorted(names) for epoch, names in by_epoch.items() if len(names) > 1}
     return Check(name, not double, f"{len(by_epoch)} epochs" if not double else f"more than one: {double}")
-
-
-def campaign_epoch(event: dict[str, str]) -> int:
-    """The epoch that an event is about: its campaign's if it is of one, else the one it happened in."""
-    detail = json.loads(event.get("detail") or "{}")
-    return int(detail.get("epoch", event["epoch"]))
 
 
 def _no_gaps(events: list[dict[str, str]]) -> Check:

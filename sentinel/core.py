@@ -133,11 +133,11 @@ class Sentinel:
         if not self.watch.learn(record, now):
             return
         self._out.extend(self.voter.learn(record))
-        self._say("+new-epoch", subject=record.node, detail={"epoch": record.epoch})
+        self._say("+new-epoch", subject=record.node)
         campaign = self.campaign
         if campaign.phase is not Phase.IDLE and record != campaign.winner:
             if campaign.phase in KNOWN:
-                self._say("-failover-abort-superseded", subject=record.node, detail={"campaign": campaign.epoch})
+                self._say("-failover-abort-superseded", subject=record.node, epoch=campaign.epoch)
             campaign.end()
 
     def _hear(self, message: PeerMessage, now: float) -> None:
@@ -223,7 +223,7 @@ class Sentinel:
         self._out.extend(out)
         if voted is None:
             return
-        self._say("+vote-for-leader", subject=voted.voted_for, detail={"epoch": voted.voted_epoch})
+        self._say("+vote-for-leader", subject=voted.voted_for, epoch=voted.voted_epoch)
         campaign = self.campaign
         if campaign.phase is Phase.SAVING and voted.voted_for == self.id and voted.voted_epoch == campaign.epoch:
             campaign.vote(self.id, now)
@@ -276,8 +276,8 @@ class Sentinel:
                 self._award_failed(now)
             case _:
                 phase = campaign.phase.name.lower()
-                detail = {"epoch": campaign.epoch, "phase": phase, "answers": dict(campaign.answers)}
-                self._say("-failover-abort-not-elected", subject=self.record.node, detail=detail)
+                detail = {"phase": phase, "answers": dict(campaign.answers)}
+                self._say("-failover-abort-not-elected", subject=self.record.node, detail=detail, epoch=campaign.epoch)
                 campaign.back_off(now)
 
     def _ask_pre_votes(self, now: float) -> None:
@@ -285,7 +285,7 @@ class Sentinel:
         known += [heard.views.voted_epoch for heard in self.watch.heard.values()]
         campaign = self.campaign
         campaign.ask(max(known) + 1, self.id, now)
-        self._say("+try-failover", subject=self.record.node, cause=campaign.cause, detail={"epoch": campaign.epoch})
+        self._say("+try-failover", subject=self.record.node, cause=campaign.cause, epoch=campaign.epoch)
         self._ask_peers(PreVoteRequest)
         if campaign.count(self.id, campaign.epoch, True, ""):
             self._vote_for_self(now)
@@ -306,8 +306,8 @@ class Sentinel:
         """Elected. Choose, and write the choice where everybody reads it."""
         campaign = self.campaign
         campaign.elected(now)
-        detail = {"epoch": campaign.epoch, "votes": sorted(campaign.grants)}
-        self._say("+elected-leader", subject=self.id, detail=detail)
+        detail = {"votes": sorted(campaign.grants)}
+        self._say("+elected-leader", subject=self.id, detail=detail, epoch=campaign.epoch)
         campaign.table = candidates(
             self.watch.nodes.values(),
             record=self.record,
@@ -319,7 +319,8 @@ class Sentinel:
         best = campaign.table[0] if campaign.table and campaign.table[0].rank else None
         if best is None:
             rows = [row.as_row() for row in campaign.table]
-            self._say("-failover-abort-no-good-node", subject=self.record.node, detail={"candidates": rows})
+            table = {"candidates": rows}
+            self._say("-failover-abort-no-good-node", subject=self.record.node, detail=table, epoch=campaign.epoch)
             self._out.append(fx.SaveFailover(campaign.epoch, campaign.report(self.id, "no-good-node", self._wall())))
             # With nobody else left, those who did not act in time are the only hope: they may try again next time.
             self.watch.passed_over.clear()
@@ -327,7 +328,7 @@ class Sentinel:
             return
         why = f"{campaign.kind}: {campaign.cause}"
         campaign.winner = Mastership(epoch=campaign.epoch, node=best.node, incarnation=best.incarnation, why=why)
-        self._say("+selected-node", subject=best.node, detail={"epoch": campaign.epoch})
+        self._say("+selected-node", subject=best.node, epoch=campaign.epoch)
         self._out.append(fx.Award(campaign.winner, campaign.report(self.id, "awarded", self._wall())))
 
     def _award_answered(self, epoch: int, newest: Mastership | None, now: float) -> None:
@@ -338,14 +339,14 @@ class Sentinel:
             elif newest == campaign.winner:  # won now, or by an attempt whose answer was lost
                 campaign.awarded(newest, now)
             else:
-                self._say("-failover-abort-superseded", subject=newest.node, detail={"campaign": epoch})
+                self._say("-failover-abort-superseded", subject=newest.node, epoch=epoch)
                 campaign.end()
         if newest is not None:
             self._read_record(newest, now)
 
     def _award_failed(self, now: float) -> None:
         """Whether it was written is unknown; the record will say. Until then this is a failure like any other."""
-        self._say("-failover-abort-bus", cause="no answer from Redis", detail={"epoch": self.campaign.epoch})
+        self._say("-failover-abort-bus", cause="no answer from Redis", epoch=self.campaign.epoch)
         self.campaign.back_off(now)
 
     def _confirm(self, down: bool, now: float) -> None:
@@ -358,7 +359,7 @@ class Sentinel:
             self._out.append(fx.SaveFailover(campaign.epoch, campaign.report(self.id, "accepted", self._wall())))
             campaign.end()
         elif campaign.is_over(now) or down:
-            self._say("-accept-timeout", subject=winner.node, detail={"epoch": campaign.epoch})
+            self._say("-accept-timeout", subject=winner.node, epoch=campaign.epoch)
             self._out.append(fx.SaveFailover(campaign.epoch, campaign.report(self.id, "accept-timeout", self._wall())))
             self.watch.passed_over[winner.node] = winner.incarnation
             campaign.end()
@@ -366,5 +367,14 @@ class Sentinel:
             campaign.announce_at = now + self.config.timing.announce_period_s
             self._out.append(fx.Announce(winner))
 
-    def _say(self, name: str, *, subject: str = "", cause: str = "", detail: dict[str, Any] | None = None) -> None:
-        self._out.append(fx.Emit(name, self.record.epoch, subject, cause, detail or {}))
+    def _say(
+        self,
+        name: str,
+        *,
+        subject: str = "",
+        cause: str = "",
+        detail: dict[str, Any] | None = None,
+        epoch: int | None = None,
+    ) -> None:
+        """An event of this moment's epoch, or of the epoch that a campaign asks for."""
+        self._out.append(fx.Emit(name, self.record.epoch if epoch is None else epoch, subject, cause, detail or {}))

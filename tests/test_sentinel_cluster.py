@@ -322,7 +322,7 @@ async def test_at_no_time_did_two_processes_win_one_epoch(cluster: Cluster) -> N
         assert epochs == sorted(set(epochs)) and epochs
         votes: dict[tuple[int, str], set[str]] = {}
         for e in await watcher.events("+vote-for-leader"):
-            votes.setdefault((e.detail["epoch"], e.source), set()).add(e.subject)
+            votes.setdefault((e.epoch, e.source), set()).add(e.subject)
         assert all(len(candidates) == 1 for candidates in votes.values()), "one vote per epoch and sentinel"
         for e in await watcher.events("+elected-leader"):
             assert len(e.detail["votes"]) >= 2

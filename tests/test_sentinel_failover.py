@@ -39,7 +39,7 @@ def test_the_elected_leader_awards_the_best_candidate_under_its_campaigns_epoch(
     assert award.record == SECOND
     assert award.record.why == "failover: crash"
     assert said(effects) == ["+elected-leader", "+selected-node"]
-    assert event(effects, "+elected-leader").detail == {"epoch": 2, "votes": ["s1", "s2"]}
+    assert event(effects, "+elected-leader").detail == {"votes": ["s1", "s2"]}
 
 
 def test_the_whole_way_from_crash_to_award_is_told_in_order() -> None:

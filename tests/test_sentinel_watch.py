@@ -222,7 +222,7 @@ def test_a_higher_record_is_learnt_from_wherever_it_comes() -> None:
 def test_a_learnt_record_is_written_to_disk_with_the_vote_unchanged() -> None:
     play = Play.watching(state=fx.VoteState(voted_epoch=1, voted_for="s3"))
     effects = play.tell(fx.RecordRead(record(2, "n2")))
-    assert event(effects, "+new-epoch").detail == {"epoch": 2}
+    assert event(effects, "+new-epoch").epoch == 2
     (write,) = only(effects, fx.SaveVote)
     assert write.state == fx.VoteState(voted_epoch=1, voted_for="s3", record=record(2, "n2"))
 

@@ -48,11 +48,11 @@ TIMELINE_SECONDS_MAX: Final = 86_400
 MEMBERS_REMEMBERED_MAX: Final = 1_000
 #: Changes that wait for the master's planning; each is a hint to look at the records, so a full queue loses nothing.
 MASTER_INBOX_MAX: Final = 64
-#: Frames that a worker sends again in one go when no acknowledgement comes: copies must not push originals out of the stream.
+#: Frames that a worker sends again in one go when no acknowledgement comes: copies must not push originals out.
 FRAMES_RESENT_MAX: Final = 200
 #: Frames in one pipeline to Redis: about 200 KiB, well inside the bus's time limit.
 FRAMES_PER_SEND_MAX: Final = 100
-#: Reports that an engine has cut and its node has not read yet; above it the engine stops cutting and its counters just go on.
+#: Reports that an engine has cut and its node has not read yet; above it the engine cuts no more for now.
 ENGINE_REPORTS_UNSENT_BYTES_MAX: Final = 1 << 18
 #: Reports that the pool has read and its consumer has not; above it the engines are told by a full socket.
 ENGINE_REPORTS_UNREAD_MAX: Final = 64

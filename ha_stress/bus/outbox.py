@@ -65,9 +65,6 @@ class Outbox:
 
 
 def _flat(event: Event) -> dict[str, object]:
-    """The small values, for a log line; tables stay in the stream, and an epoch in the detail is the campaign's."""
-    values = {"subject": event.subject, "cause": event.cause}
-    for key, value in event.detail.items():
-        if not isinstance(value, list | dict):
-            values["campaign" if key == "epoch" else key] = value
-    return {key: value for key, value in values.items() if value != ""}
+    """The small values, for a log line; tables stay in the stream."""
+    values = {**event.detail, "subject": event.subject, "cause": event.cause}
+    return {key: value for key, value in values.items() if value != "" and not isinstance(value, list | dict)}

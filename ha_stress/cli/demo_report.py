@@ -48,7 +48,7 @@ def _failover(evidence: Evidence) -> dict[str, Any]:
     after = acting["epoch"] if acting else None
     marks = {
         "detect": _first(since, "+odown", subject=evidence.killed),
-        "elect": _first(since, "+elected-leader", campaign=after),
+        "elect": _first(since, "+elected-leader", epoch=after),
         "award": _first(since, "+switch-master", epoch=after),
         "act": acting,
     }
@@ -129,13 +129,8 @@ def _one_per_epoch(events: Iterable[Mapping[str, Any]], names: tuple[str, ...], 
     seen: dict[int, set[str]] = {}
     for event in events:
         if event["name"] in names:
-            seen.setdefault(_epoch_of(event), set()).add(event[key])
+            seen.setdefault(event["epoch"], set()).add(event[key])
     return bool(seen) and all(len(who) == 1 for who in seen.values())
-
-
-def _epoch_of(event: Mapping[str, Any]) -> int:
-    """The epoch that an event is about: a campaign is for an epoch that has not begun when it is said."""
-    return int(event["detail"].get("campaign") or event["epoch"])
 
 
 def _first(
@@ -143,7 +138,6 @@ def _first(
     name: str,
     *,
     epoch: int | None = None,
-    campaign: int | None = None,
     above: int | None = None,
     subject: str | None = None,
 ) -> Mapping[str, Any] | None:
@@ -151,7 +145,6 @@ def _first(
         if (
             event["name"] == name
             and (epoch is None or event["epoch"] == epoch)
-            and (campaign is None or _epoch_of(event) == campaign)
             and (above is None or event["epoch"] > above)
             and (subject is None or event["subject"] == subject)
         ):

@@ -1,4 +1,4 @@
 """The node: identity, registration, mesh endpoint, lease and role. What a role does is in its driver.
 
-`core` decides (pure); `server` runs it; `sampler` measures the host; `identity` keeps the id in the data directory.
+`core` decides (pure); `server` runs it; `sampler` measures the host.
 """

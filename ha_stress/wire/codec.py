@@ -6,7 +6,6 @@ default (an older sender) or are an error. Mesh messages are bounded by MESH_MES
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, TypeVar
 
 import msgpack
@@ -32,9 +31,14 @@ _MESSAGES: dict[str, type[Any]] = {
 }
 
 
-@cache
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
 def _adapter(cls: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
+    """Built at first use and kept: building one takes longer than a thousand uses."""
+    if cls not in _ADAPTERS:
+        _ADAPTERS[cls] = TypeAdapter(cls)
+    return _ADAPTERS[cls]
 
 
 def to_plain(value: Any) -> Any:

@@ -93,6 +93,25 @@ class _GivingUp(Sentinel):
         return not self.watch.passed_over and super()._may_campaign(now)
 
 
+class _Careless(Sentinel):
+    """Leaves a Redis alone that knows less than it does itself."""
+
+    def _read_record(self, record: Mastership, now: float) -> None:
+        if record.epoch >= self.record.epoch:
+            super()._read_record(record, now)
+
+
+class _CarelessNode(NodeCore):
+    """The same of a node."""
+
+    def _see(self, record: Mastership, now: float, *, from_bus: bool = False) -> None:
+        super()._see(record, now)
+
+
+def _repairs_nothing(core: Sentinel) -> None:
+    core.__class__ = _Careless
+
+
 def _voter(kind: type[Voter]) -> Callable[[Sentinel], None]:
     def prepare(core: Sentinel) -> None:
         core.voter.__class__ = kind
@@ -100,7 +119,7 @@ def _voter(kind: type[Voter]) -> Callable[[Sentinel], None]:
     return prepare
 
 
-def _careless(core: Sentinel) -> None:
+def _counts_all(core: Sentinel) -> None:
     core.campaign.__class__ = _CarelessCount
 
 
@@ -116,13 +135,16 @@ SOUND = Build()
 DEFECTS: dict[str, Build] = {
     "reply before the vote is saved": Build(prepare_sentinel=_voter(_EagerVoter)),
     "two votes in one epoch": Build(prepare_sentinel=_voter(_TwoFacedVoter)),
-    "votes of any epoch count": Build(prepare_sentinel=_careless, faults=("stragglers", "partition", "crash master")),
+    "votes of any epoch count": Build(prepare_sentinel=_counts_all, faults=("stragglers", "partition", "crash master")),
     "quorum instead of majority": Build(prepare_sentinel=_quorum_elects),
     "votes forgotten by a restart": Build(forgets_votes=True),
     "award without comparing epochs": Build(award_compares=False, faults=("partition", "crash master", "redis stall")),
     "acting after the lease": Build(node=_Deadlineless),
     "lease counted from the answer": Build(node=_LateLease),
     "lower epochs believed": Build(node=_Forgiving),
+    "a forgetful Redis is not repaired": Build(
+        node=_CarelessNode, prepare_sentinel=_repairs_nothing, faults=("redis data loss", "redis loses a second")
+    ),
     "store without a fence": Build(store_open=True),
     "a silent winner ends the failover": Build(
         prepare_sentinel=_gives_up, faults=("redis stall", "isolate master", "crash master")

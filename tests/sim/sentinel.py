@@ -108,12 +108,12 @@ class SimSentinel(Process):
                 redis.call(self, self._bus_answered, redis.repair, record)
             case fx.SaveFailover():
                 redis.call(self, self._bus_answered, redis.mastership)
-            case fx.Emit(name=name, detail=detail):
+            case fx.Emit(name=name, epoch=epoch):
                 self.world.checks.counts[name] += 1
                 if name == "+elected-leader":
-                    self.world.checks.elected(detail["epoch"], self.name)
+                    self.world.checks.elected(epoch, self.name)
                 elif name == "+try-failover":
-                    self.world.health.begun(self.name, detail["epoch"], self._known)
+                    self.world.health.begun(self.name, epoch, self._known)
 
     # --- peers ---
 
