@@ -56,6 +56,7 @@ class SmallNode:
         self.leaving = False
         self.idle = True
         self.crashed = False
+        self.silent = False
         self.master_scope: trio.CancelScope | None = None
         self.life = trio.CancelScope()
         self.worker = StressWorker(self)
@@ -112,6 +113,8 @@ class SmallNode:
         self.idle = idle
 
     async def publish_info(self) -> None:
+        if self.silent:
+            return
         with contextlib.suppress(BusUnavailable):
             await self.bus.publish_info(self.info(), self.config.timing.info_expiry_s)
 
@@ -135,6 +138,17 @@ class SmallNode:
         with trio.CancelScope() as self.master_scope:
             task_status.started()
             await StressMaster(self).run()
+
+    def suspend(self) -> None:
+        """As SIGSTOP does, as far as others can see: the engines stand still and nothing is said."""
+        self.silent = True
+        for pid in self.worker.pool.pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.silent = False
+        for pid in self.worker.pool.pids:
+            os.kill(pid, signal.SIGCONT)
 
     def crash(self) -> None:
         """As kill -9 does: what the engines had not reported is lost, nothing is said to anybody."""

@@ -125,8 +125,29 @@ def test_where_to_ask_comes_from_options_then_environment_then_the_local_cluster
     monkeypatch.setenv("HA_STRESS_API", "http://a:1, b:2")
     assert find_urls([], tmp_path) == ["http://a:1", "http://b:2"]
     assert find_urls(["http://c:3/"], tmp_path) == ["http://c:3"]
-    (tmp_path / "cluster.json").write_text("{")
-    monkeypatch.delenv("HA_STRESS_API")
-    assert find_urls([], tmp_path) == [DEFAULT_URL]
     with pytest.raises(ConfigError, match="--api"):
         find_urls(["ftp://x"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"processes": 5}', '{"processes": [1]}', '{"processes": [{"api_url": 5}]}', "\udcff"],
+)
+def test_a_description_that_cannot_be_read_is_named_and_not_passed_over(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HA_STRESS_API", raising=False)
+    (tmp_path / "cluster.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(ConfigError, match=r"cluster\.json"):
+        find_urls([], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("status", "document"), [(200, {}), (200, []), (200, None), (200, "nodes"), (301, {}), (404, "<html>"), (500, {})]
+)
+def test_a_server_that_is_no_node_is_passed_over_and_named(status: int, document: Any) -> None:
+    with node({"/api/v1/status": (status, document)}) as (strange, _), node(OK) as (good, _):
+        with Client([strange, good]) as client:
+            assert client.status() == STATUS
+        with Client([strange]) as client, pytest.raises(ClusterUnreachable, match="not as the API of a node"):
+            client.status()

@@ -72,15 +72,28 @@ SENTINEL = ("sentinel", "--id", "s9", "--members", "s1,s2", "--data-dir", "x")
         (("node", "--id", "n", "--log-level", "loud"), "--log-level"),
         (SENTINEL, "does not name this sentinel"),
         (("sentinel", "--id", "s1", "--members", "s1", "--quorum", "2", "--data-dir", "x"), "quorum"),
+        (("run", URL, "--duration", ""), "--duration"),
+        (("up", "--data-dir", "a-file"), "not a directory"),
+        (("up", "--data-dir", "a-file/x"), "Not a directory"),
+        (("up", "--log-level", "loud"), "--log-level"),
+        (("demo", "--keep", "a-file"), "not a directory"),
+        (("node", "--data-dir", "a-file"), "not a directory"),
+        (("node", "--id", "n", "--secret-file", "a-file"), "empty"),
+        (("node", "--id", "n", "--advertise-host", "a b"), "advertise_host: not a host name"),
+        (("sentinel", "--id", "s1", "--members", "s1,s2", "--peer", "s2=here", "--data-dir", "x"), "host:port"),
+        (("status", "--api", "no url"), "--api"),
+        (("status", "--api", "http://127.0.0.1:99999"), "--api"),
         (("failovers", "show", "last"), "epoch"),
         (("events", "--limit", "0"), "--limit"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(
-    words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], says: str, somewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = call(*words, capsys=capsys)
-    assert (code, out) == (2, "")
+    (somewhere / "a-file").touch()
+    code, out, err = call(*words, "--json", capsys=capsys)
+    assert code == 2
+    assert err == f"error: {json.loads(out)['error']}\n"
     assert err.startswith("error: ") and err.count("\n") == 1, err
     assert says in err
 
@@ -148,6 +161,22 @@ def test_a_reader_that_goes_away_hears_no_complaint() -> None:
     command = f"{sys.executable} -m ha_stress --help | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "says"),
+    [
+        ("nonsense 2>&-", 2, ""),
+        ("nonsense --json >&- 2>&- <&-", 2, ""),
+        ("nonsense 2>/dev/full", 2, ""),
+        ("--help >&-", 0, ""),
+        ("--help >/dev/full", 1, "error: writing failed: No space left on device\n"),
+    ],
+)
+def test_a_standard_file_that_is_closed_or_full_is_no_defect(redirection: str, code: int, says: str) -> None:
+    command = f"{sys.executable} -m ha_stress {redirection}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", says)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_config_cannot_be_changed_after_it_was_checked() -> None:
 
 
 def test_an_unknown_key_is_refused_with_its_path() -> None:
-    assert "timing.ping_perod_s: Extra inputs" in refusal(NodeConfig, {**NODE, "timing": {"ping_perod_s": 1}})
+    assert "timing.ping_perod_s: unknown setting" in refusal(NodeConfig, {**NODE, "timing": {"ping_perod_s": 1}})
 
 
 def test_all_problems_are_reported_at_once_in_one_sentence() -> None:

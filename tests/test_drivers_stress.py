@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,82 @@ async def test_the_share_of_a_dead_worker_moves_and_the_books_balance(
             assert totals.uncovered > 0
             assert totals.started + totals.uncovered == 600
             assert [event.subject for event in master.said("-node")] == ["b"]
+
+
+async def test_a_suspended_worker_finds_that_its_share_was_taken_before_it_goes_on(
+    valkey: EmbeddedRedis, cluster: str, tmp_path: Path
+) -> None:
+    """Regression: a worker that woke up read its old assignment and sent what its heirs had sent already."""
+    with target_process() as target:
+        async with small_cluster(valkey.url, cluster, tmp_path) as world:
+            master, _, asleep = await world.add("m", "a", "b")
+            await world.promote(master)
+            task = await world.run_task(master, target.url, rate=200, duration_s=5.0)
+            await running(master, task)
+            asleep.suspend()
+            detail = {"incarnation": asleep.holder.incarnation}
+            await master.bus.add_event(
+                Event(name="+odown", source="s1", epoch=1, subject="b", detail=detail, cause="silence")
+            )
+            plan = await moved_to(master, task, ["a"])
+
+            async def is_written() -> bool:
+                assignment = await master.bus.assignment("b")
+                return assignment is not None and [p.limit for p in assignment.shares[0].parts] == [
+                    plan.revisions[0].limit
+                ]
+
+            await until(is_written, "what b finds when it wakes up is the closed share")
+            await trio.sleep(1.2)  # longer than what an engine takes for a stall
+            asleep.resume()
+            totals = await ended(master.store, task)
+            assert (totals.planned, totals.intended, totals.completed, totals.uncovered) == (1000, 1000, 1000, 0)
+            assert target.counted() == 1000
+
+
+async def test_a_change_is_planned_only_when_the_holders_can_be_told(
+    own_valkey: EmbeddedRedis, cluster: str, tmp_path: Path
+) -> None:
+    """Regression: the plan was cut while Redis was away, and the workers went on beyond the cut."""
+    with target_process() as target:
+        async with small_cluster(own_valkey.url, cluster, tmp_path) as world:
+            master, *_ = await world.add("m", "a", "b")
+            await world.promote(master)
+            task = await world.run_task(master, target.url, rate=400, duration_s=4.0)
+            await running(master, task)
+            own_valkey.kill()
+            await master.store.set_rate(task, 20)
+            await trio.sleep(1.5)
+            await trio.to_thread.run_sync(own_valkey.restart)
+            totals = await ended(master.store, task, within_s=30.0)
+            plan = (await master.store.task(task)).plan
+            assert plan is not None and plan.newest.rate == 20
+            assert totals.planned == totals.intended == totals.completed == target.counted()
+
+
+async def test_a_plan_that_was_stored_too_late_is_made_anew(
+    valkey: EmbeddedRedis, cluster: str, tmp_path: Path
+) -> None:
+    """Regression: with a database that answered late, a cut lay in the past, and the heirs sent some arrivals twice."""
+    with target_process() as target:
+        async with small_cluster(valkey.url, cluster, tmp_path) as world:
+            master, _, dying = await world.add("m", "a", "b")
+            await world.promote(master)
+            task = await world.run_task(master, target.url, rate=200, duration_s=5.0)
+            await running(master, task)
+            detail = {"incarnation": dying.holder.incarnation}
+            with contextlib.closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                dying.crash()
+                event = Event(name="+odown", source="s1", epoch=1, subject="b", detail=detail, cause="crash")
+                await master.bus.add_event(event)
+                await trio.sleep(1.5)
+                other.execute("ROLLBACK")
+            await moved_to(master, task, ["a"])
+            totals = await ended(master.store, task)
+            assert totals.balanced
+            assert totals.planned == totals.intended == 1000
+            assert totals.started + totals.uncovered == 1000
 
 
 async def test_a_second_master_takes_over_in_the_middle_and_no_arrival_is_lost_or_doubled(

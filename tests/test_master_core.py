@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ha_stress.cluster.members import NodeInfo, Role
-from ha_stress.drivers.stress.core import Decision, EndTask, SavePlan, Task, World, assignments, eligible, reconcile
+from ha_stress.drivers.stress.core import (
+    Decision,
+    EndTask,
+    SavePlan,
+    Task,
+    World,
+    absent,
+    assignments,
+    eligible,
+    reconcile,
+)
 from ha_stress.master.members import holder_of
 from ha_stress.tasks.ledger import Counters, Row
 from ha_stress.tasks.schedule import Holder, Plan, Revision, planned
@@ -341,6 +351,20 @@ def test_a_new_master_takes_nothing_from_holders_it_has_not_heard_of_yet() -> No
     play.look(1.0)
     assert play.nodes() == ["d"]
     assert [holder.node for holder in play.plan.lost] == ["a", "b", "c"]
+
+
+def test_who_is_lost_is_told_where_its_share_ends_unless_it_has_a_successor() -> None:
+    play = Play(node("a"), node("b"))
+    play.look()
+    play.members = (MASTER, node("b"))
+    play.look(1.0)
+    gone = Holder("a", "i1")
+    assert absent([play.task], play.world()) == {gone}
+    (share,) = assignments([play.task], play.world())[gone]
+    assert [part.limit for part in share.parts] == [play.plan.revisions[0].limit]
+    play.members = (MASTER, node("b"), replace(node("a"), incarnation="i2"))
+    assert absent([play.task], play.world()) == set()
+    assert gone not in assignments([play.task], play.world())
 
 
 def test_assignments_are_the_full_state_of_every_member() -> None:

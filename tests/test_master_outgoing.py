@@ -62,3 +62,36 @@ def test_an_assignment_that_stands_higher_is_outranked() -> None:
     outgoing.want({A: ()})
     (higher,) = outgoing.due({}, 0.0, RESEND_S)
     assert higher.revision > 1000
+
+
+def test_what_was_taken_from_an_absent_holder_is_written_down_for_it_once() -> None:
+    """Regression: one that was only suspended woke up and went on with the share that others had by then."""
+    outgoing = Outgoing(7)
+    outgoing.want({A: (share(1.0),), B: ()})
+    for assignment in outgoing.due({}, 0.0, RESEND_S):
+        outgoing.sent(assignment, 0.0)
+    outgoing.want({A: (share(2.0),), B: ()}, absent=[A])
+    assert outgoing.holders() == {B}
+    (closed,) = outgoing.due({B: (7, 1)}, 0.1, RESEND_S)
+    assert (closed.node, closed.revision) == ("a", 2)
+    outgoing.sent(closed, 0.1)
+    assert outgoing.due({B: (7, 1)}, 9.0, RESEND_S) == [], "nobody is there to confirm it"
+    outgoing.want({A: (share(2.0),), B: ()})
+    assert outgoing.due({B: (7, 1)}, 9.0, RESEND_S) == [closed], "it is back, and has to"
+
+
+def test_whose_work_ended_while_it_was_absent_finds_nothing_to_do() -> None:
+    outgoing = Outgoing(7)
+    outgoing.want({A: (share(1.0),), B: ()}, absent=[A])
+    outgoing.want({B: ()})
+    last = next(a for a in outgoing.due({B: (7, 1)}, 0.0, RESEND_S))
+    assert (last.node, last.shares) == ("a", ())
+    outgoing.want({B: ()})
+    assert outgoing.due({B: (7, 1)}, 9.0, RESEND_S) == []
+
+
+def test_nothing_is_said_to_an_absent_holder_whose_successor_is_there() -> None:
+    outgoing = Outgoing(7)
+    outgoing.want({A: (share(1.0),)}, absent=[A])
+    outgoing.want({Holder("a", "i2"): ()})
+    assert [a.incarnation for a in outgoing.due({}, 0.0, RESEND_S)] == ["i2"]

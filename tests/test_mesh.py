@@ -16,8 +16,8 @@ import pytest
 import trio
 
 from ha_stress.base.errors import ConfigError, MeshUnavailable, ProtocolError
-from ha_stress.base.limits import MESH_MESSAGE_BYTES_MAX
-from ha_stress.cluster.mastership import NOBODY
+from ha_stress.base.limits import MESH_BAD_MESSAGES_MAX, MESH_MESSAGE_BYTES_MAX
+from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.mesh.client import connect_mesh
 from ha_stress.mesh.connection import Connection
 from ha_stress.mesh.server import serve_mesh
@@ -341,4 +341,41 @@ async def test_the_end_of_the_server_ends_its_connections_at_once() -> None:
                 await connection.receive()
                 scope.cancel()
                 with pytest.raises(MeshUnavailable):
+                    await connection.receive()
+
+
+async def test_a_peer_that_is_never_understood_is_cut_off() -> None:
+    understood = 0
+
+    async def patient(connection: Connection) -> None:
+        nonlocal understood
+        while True:
+            try:
+                await connection.receive()
+                understood += 1
+            except ProtocolError:
+                continue
+
+    async with serving(patient) as port:
+        with trio.fail_after(10):
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                for number in range(2 * MESH_BAD_MESSAGES_MAX):  # a good one now and then makes up for the rest
+                    await connection._websocket.send_message(b"nonsense")
+                    if number % 50 == 0:
+                        await connection.send(ping())
+            assert understood == 4
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                with pytest.raises(MeshUnavailable):
+                    for _ in range(MESH_BAD_MESSAGES_MAX + 1):
+                        await connection._websocket.send_message("text")
+                    await connection.receive()
+
+
+async def test_an_epoch_that_no_cluster_reaches_is_not_adopted() -> None:
+    async with serving() as port:
+        with trio.fail_after(5):
+            async with connect_mesh(HOST, port, "", connect_timeout_s=2) as connection:
+                absurd = Mastership(epoch=(1 << 64) - 1, node="ghost", incarnation="g")
+                await connection.send(Ping(sender="s1", number=1, record=absurd, voted_epoch=0, sentinels=3))
+                with pytest.raises(MeshUnavailable):  # the echo ends with the ProtocolError that it met
                     await connection.receive()

@@ -276,6 +276,16 @@ async def test_a_frame_that_cannot_be_stored_does_not_hold_up_the_others(store: 
     assert row.counters.intended == 6
 
 
+async def test_a_refused_frame_leaves_no_gap_in_the_mark(store: Store) -> None:
+    """Else the worker would keep all later frames, and send them again, for ever."""
+    huge = replace(frame(2), counters=Counters(intended=1 << 70))
+    nameless = [replace(frame(3), incarnation="\0"), replace(frame(1), sequence=1 << 70)]
+    assert (await store.commit_frames(FIRST, [frame(3), frame(1)], "")).marks == {A: 1}
+    result = await store.commit_frames(FIRST, [huge, *nameless], "")
+    assert (result.accepted, result.refused, result.marks) == (0, 3, {A: 3})
+    assert (await store.commit_frames(SECOND, [huge, frame(4)], "")).marks == {A: 4}
+
+
 async def test_the_books_are_computed_from_the_rows(store: Store) -> None:
     await store.create_task(TASK)
     await store.commit_frames(FIRST, [frame(1), frame(2), frame(1, B)], "1-0")

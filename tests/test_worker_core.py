@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ha_stress.tasks.schedule import Holder, NodeAssignment
-from ha_stress.worker.core import Apply, Keep, Refuse, WorkerCore
+from ha_stress.worker.core import Apply, Keep, Refuse, WorkerCore, Yield
 
 ME = Holder("a", "i1")
 
@@ -17,7 +17,7 @@ def applied(core: WorkerCore, news: NodeAssignment, known_epoch: int = 0) -> boo
         case Apply(assignment=found):
             core.applied_now(found)
             return True
-        case Refuse():
+        case Refuse() | Yield():
             return False
         case Keep():
             return False
@@ -64,3 +64,11 @@ def test_a_record_that_is_missing_stops_nothing() -> None:
     assert applied(core, assignment(1, 1))
     assert core.consider(None, 1) == Keep()
     assert core.applied == (1, 1)
+
+
+def test_a_process_that_finds_its_successor_has_nothing_left_to_do() -> None:
+    core = WorkerCore(ME)
+    assert applied(core, assignment(1, 4))
+    assert core.consider(assignment(1, 5, "i2"), 1) == Yield(to=Holder("a", "i2"))
+    assert isinstance(core.consider(assignment(1, 3, "i0"), 1), Refuse), "that is its predecessor"
+    assert applied(core, assignment(1, 6)), "unless it is given work again"

@@ -14,7 +14,7 @@ from ha_stress.api.problems import RESPONSES
 from ha_stress.api.stream import EventStream, StreamSlots
 from ha_stress.api.views import event_view, node_view, sentinel_view
 from ha_stress.base.errors import BusUnavailable, NotFound, StoreUnavailable
-from ha_stress.base.limits import EVENT_STREAM_MAX, EVENT_STREAMS_MAX
+from ha_stress.base.limits import EVENT_STREAM_MAX, EVENT_STREAMS_MAX, SEQUENCE_MAX
 from ha_stress.cluster.mastership import NOBODY, Mastership, newer
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
 
@@ -91,7 +91,9 @@ def router_of(node: ApiNode) -> APIRouter:
 
     @router.get("/events")
     async def events(
-        after: Annotated[int, Query(ge=0, description="Only events with a higher sequence; 0: the newest")] = 0,
+        after: Annotated[
+            int, Query(ge=0, le=SEQUENCE_MAX, description="Only events with a higher sequence; 0: the newest")
+        ] = 0,
         limit: Annotated[int, Query(ge=1, le=EVENT_STREAM_MAX)] = 1000,
     ) -> EventList:
         """Events, oldest first. Sequences have no gaps: a jump means that older ones have left the stream."""
@@ -99,8 +101,10 @@ def router_of(node: ApiNode) -> APIRouter:
 
     @router.get("/events/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
     async def event_stream(
-        after: Annotated[int | None, Query(ge=0, description="Replay from here; left out: only new ones")] = None,
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+        after: Annotated[
+            int | None, Query(ge=0, le=SEQUENCE_MAX, description="Replay from here; left out: only new ones")
+        ] = None,
+        last_event_id: Annotated[int | None, Header(ge=0, le=SEQUENCE_MAX)] = None,
     ) -> Response:
         """Server-sent events: replay from `after`, then live. `id` is the sequence, `event` the name."""
         return EventStream(node.bus, slots.take(), last_event_id if last_event_id is not None else after)

@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 from fastapi import APIRouter, Response
+from fastapi.routing import APIRoute
 
 from ha_stress.api.models import Health
 from ha_stress.api.port import ApiNode
@@ -79,4 +80,7 @@ def router_of(node: ApiNode) -> APIRouter:
         info = node.info()
         return answer(response, "" if info.role is Role.WORKER else f"the node is a {info.role}")
 
+    # Load balancers ask without wanting a body: HAProxy's checks are OPTIONS requests by default.
+    for route in [route for route in router.routes if isinstance(route, APIRoute)]:
+        router.add_api_route(route.path, route.endpoint, methods=["HEAD", "OPTIONS"], include_in_schema=False)
     return router

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,6 +13,9 @@ from starlette.responses import JSONResponse
 from ha_stress import log
 from ha_stress.api.models import Problem
 from ha_stress.base.errors import Conflict, Fenced, HaStressError, NotFound, Unavailable, UserError
+
+#: Characters of an error sentence; nobody reads more.
+SENTENCE_MAX = 1_000
 
 #: For the OpenAPI document: what any call may answer besides its own.
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -33,8 +37,13 @@ def status_of(error: HaStressError) -> int:
     return 500
 
 
-def problem(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"error": sentence}, status_code=status)
+def problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer. What the caller sent may be part of the sentence: it is cut, kept on one line, and made encodable."""
+    line = " ".join(sentence[: SENTENCE_MAX + 1].split())
+    if len(sentence) > SENTENCE_MAX:
+        line = line[: SENTENCE_MAX - 3] + "..."
+    content = {"error": line.encode("utf-8", "backslashreplace").decode()}
+    return JSONResponse(content, status_code=status, headers=headers)
 
 
 def sentence_of(error: RequestValidationError) -> str:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from ha_stress.api.views import event_view
 from ha_stress.base.errors import BusUnavailable, Unavailable
 from ha_stress.bus.client import Bus
+from ha_stress.cluster.events import Event
 
 #: Without a hint the stream is read this often, and a comment keeps proxies from closing the connection.
 REREAD_S = 5.0
@@ -29,6 +30,8 @@ class StreamSlots:
     def __init__(self, count: int) -> None:
         self.limit = count
         self.used = 0
+        #: One event wakes all listeners; they read one after the other, as the bus has other things to do.
+        self.reading = trio.CapacityLimiter(1)
 
     def take(self) -> StreamSlots:
         """Raise Unavailable if all are taken. The slot is occupied while the stream runs."""
@@ -75,7 +78,7 @@ class EventStream(Response):
             while True:
                 try:
                     if position is None:
-                        newest = await self.bus.events(0, 1)
+                        newest = await self._events(0, 1)
                         position = newest[-1].sequence if newest else 0
                     position = await self._replay(send, position)
                 except BusUnavailable as error:
@@ -95,13 +98,17 @@ class EventStream(Response):
     async def _replay(self, send: Send, position: int) -> int:
         """Send everything after `position`; the new position."""
         while True:
-            events = [event for event in await self.bus.events(position, _BATCH) if event.sequence > position]
+            events = [event for event in await self._events(position, _BATCH) if event.sequence > position]
             for event in events:
                 payload = json.dumps(event_view(event).model_dump(), separators=(",", ":"))
                 await self._send(send, f"id: {event.sequence}\nevent: {event.name}\ndata: {payload}\n\n")
                 position = event.sequence
             if len(events) < _BATCH:
                 return position
+
+    async def _events(self, after: int, count: int) -> list[Event]:
+        async with self.slots.reading:
+            return await self.bus.events(after, count)
 
     @staticmethod
     async def _send(send: Send, text: str) -> None:

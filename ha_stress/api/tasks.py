@@ -20,18 +20,20 @@ from ha_stress.api.problems import RESPONSES
 from ha_stress.api.views import task_detail, task_view
 from ha_stress.base.errors import BusUnavailable, ConfigError
 from ha_stress.base.ids import check_name, new_task_id
-from ha_stress.tasks.spec import HttpRequest, TaskSpec, check_rate, check_spec
+from ha_stress.tasks.spec import HttpRequest, TaskSpec, check_rate, check_request, check_spec
 
 
 def spec_of(new: NewTask, driver: str) -> TaskSpec:
     """The checked spec of a request; ConfigError with one sentence if it cannot be run."""
     pairs = new.headers.items() if isinstance(new.headers, dict) else new.headers
-    request = HttpRequest(
-        url=new.url,
-        method=new.method.upper(),
-        headers=tuple((name, value) for name, value in pairs),
-        body=_body_of(new),
-        timeout_s=new.timeout_s,
+    request = check_request(
+        HttpRequest(
+            url=new.url,
+            method=new.method.upper(),
+            headers=tuple((name, value) for name, value in pairs),
+            body=_body_of(new),
+            timeout_s=new.timeout_s,
+        )
     )
     return check_spec(
         TaskSpec(
@@ -108,7 +110,10 @@ def _body_of(new: NewTask) -> bytes:
             return b64decode(new.body_base64, validate=True)
         except (Base64Error, ValueError) as error:
             raise ConfigError(f"body_base64: not base64 ({error})") from None
-    return (new.body or "").encode()
+    try:
+        return (new.body or "").encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+        raise ConfigError("body: not text that has a UTF-8 form; send body_base64") from None
 
 
 def _default_name(request: HttpRequest) -> str:

@@ -14,6 +14,17 @@ from ha_stress.base.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_REDIS = r"^(redis|rediss|unix)://"
+_HOST = r"^[^\s/]*$"
+#: What a person is told instead of a regular expression or a word of the library.
+_SHAPES = {
+    _NAME: "use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit",
+    _REDIS: "write for example redis://127.0.0.1:6379/0, rediss://... or unix:///path",
+    _HOST: "not a host name or address",
+}
+_PLAIN = {"extra_forbidden": "unknown setting"}
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,8 +93,8 @@ class Timing(_Frozen):
 class ClusterConfig(_Frozen):
     """What all processes of a cluster share."""
 
-    cluster: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://")
+    cluster: str = Field("default", pattern=_NAME)
+    redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=_REDIS)
     secret: str = Field("", max_length=1024)
     timing: Timing = Timing()
 
@@ -91,13 +102,13 @@ class ClusterConfig(_Frozen):
 class NodeConfig(ClusterConfig):
     """One node. `priority`: lower wins an election, 0 never does. `sentinels` is how many the cluster has."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    id: str = Field(pattern=_NAME)
     database_url: str
     driver: str = "stress"
     priority: int = Field(100, ge=0, le=1_000_000)
     host: str = "127.0.0.1"
     #: What other hosts can reach; `host` where it is not given.
-    advertise_host: str = ""
+    advertise_host: str = Field("", pattern=_HOST)
     api_port: int = Field(0, ge=0, le=65535)
     mesh_port: int = Field(0, ge=0, le=65535)
     engines: int = Field(1, ge=1, le=256)
@@ -107,13 +118,13 @@ class NodeConfig(ClusterConfig):
 class SentinelConfig(ClusterConfig):
     """One sentinel. `members` are the ids of all sentinels, this one included; `addresses` are hints, "host:port"."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    id: str = Field(pattern=_NAME)
     members: tuple[str, ...] = Field(min_length=1, max_length=101)
     addresses: Mapping[str, str] = {}
     #: Declares down; 0 means a majority. Authorising a failover always takes a majority of `members`.
     quorum: int = Field(0, ge=0, le=101)
     host: str = "127.0.0.1"
-    advertise_host: str = ""
+    advertise_host: str = Field("", pattern=_HOST)
     mesh_port: int = Field(0, ge=0, le=65535)
     data_dir: str
     cpu_ceiling_percent: float = Field(101.0, gt=0)
@@ -131,6 +142,10 @@ class SentinelConfig(ClusterConfig):
         unknown = sorted(set(self.addresses) - set(self.members))
         if unknown:
             problems.append(f"addresses names {', '.join(unknown)}, which members does not")
+        for peer, address in self.addresses.items():
+            host, _, port = address.rpartition(":")
+            if not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65_535):
+                problems.append(f"addresses.{peer}: {address!r} is not of the form host:port")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -153,6 +168,8 @@ def load(model: type[M], values: Mapping[str, Any]) -> M:
         problems = []
         for item in error.errors(include_url=False):
             where = ".".join(str(part) for part in item["loc"])
-            message = item["msg"].removeprefix("Value error, ")
+            message = _PLAIN.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+            if item["type"] == "string_pattern_mismatch":
+                message = _SHAPES.get(item["ctx"]["pattern"], message)
             problems.append(f"{where}: {message}" if where else message)
         raise ConfigError("configuration refused: " + "; ".join(problems)) from None

@@ -7,7 +7,11 @@ from typing import Final
 #: A mesh message is a few hundred bytes; a status with 1,000 nodes in it would be about 200 KiB.
 MESH_MESSAGE_BYTES_MAX: Final = 1 << 20
 #: Accepted mesh connections of one process: every sentinel and a dial or two of each; more is a mistake or an attack.
-MESH_CONNECTIONS_MAX: Final = 1_024
+MESH_CONNECTIONS_MAX: Final = 256
+#: Messages in a row on one connection that are not understood: a newer version says something new now and then, no more.
+MESH_BAD_MESSAGES_MAX: Final = 100
+#: An epoch is one election: none comes here, and Redis' scripts count exactly up to 2 ** 53.
+EPOCH_MAX: Final = 1 << 52
 #: A peer that does not read for this many messages is broken; newer messages supersede older ones.
 MESH_SEND_QUEUE_MAX: Final = 64
 #: Pub/sub messages are hints; when a consumer is this far behind, dropping and re-reading the record is cheaper.
@@ -21,21 +25,41 @@ FRAMES_PER_COMMIT_MAX: Final = 200
 #: Events that Redis keeps for replay, and that a process keeps while Redis is away.
 EVENT_STREAM_MAX: Final = 10_000
 EVENTS_KEPT_MAX: Final = 1_000
+#: A sequence number of an event: the server counts in 64 bits.
+SEQUENCE_MAX: Final = (1 << 63) - 1
 #: Failover records kept in Redis (the database keeps all).
 FAILOVERS_KEPT_MAX: Final = 200
 #: Slots of one schedule revision: shares are multiples of rate / slots, and a plan stays a few KiB.
 SLOTS_MIN: Final = 240
 SLOTS_PER_NODE: Final = 24
-#: A request body or header block larger than this belongs into a file; the assignment travels through Redis.
-REQUEST_BODY_BYTES_MAX: Final = 8 << 20
+#: A request body larger than this belongs into a file; the assignment travels through Redis.
+REQUEST_BODY_BYTES_MAX: Final = 1 << 20
 #: Rates above this are a typing error on any machine that exists.
 RATE_MAX: Final = 10_000_000.0
+#: Slower than one arrival in twelve days is a typing error too, and a denormal number has no inverse. 0 pauses.
+RATE_MIN: Final = 1e-6
 #: A schedule longer than this is a typing error (about a year).
 DURATION_S_MAX: Final = 366 * 86_400.0
 #: Requests that may be under way at once in one engine before arrivals are dropped (and counted as dropped).
 IN_FLIGHT_MAX_DEFAULT: Final = 1_024
+#: One address has no more ports towards one target, so more than this cannot be meant.
+IN_FLIGHT_MAX: Final = 65_536
+#: Nodes that a task may ask for; above it there are not so many, and the number travels in 64 bits.
+NODES_MAX: Final = 10_000
+#: All header names and values of a request; no common server takes more than 64 KiB.
+REQUEST_HEADERS_BYTES_MAX: Final = 256 << 10
 #: One API request: a base64 body of the largest allowed request body, and room for the rest.
-API_BODY_BYTES_MAX: Final = REQUEST_BODY_BYTES_MAX * 4 // 3 + (256 << 10)
+API_BODY_BYTES_MAX: Final = REQUEST_BODY_BYTES_MAX * 4 // 3 + (512 << 10)
+#: All bodies that one node holds at once: twenty of the largest.
+API_BODIES_BYTES_MAX: Final = 20 * API_BODY_BYTES_MAX
+#: Bytes of a JSON request outside of its strings: 2,000 headers and their commas; parsing them takes milliseconds.
+API_STRUCTURE_BYTES_MAX: Final = 16 << 10
+#: Requests that use the bus and the database at once: fewer than either has threads, so that the lease never waits for them.
+API_TURNS_MAX: Final = 3
+#: Requests that wait for such a turn.
+API_WAITING_MAX: Final = 256
+#: Connections to one node's API: every listener, every waiting request, and a few dozen that are idle.
+API_CONNECTIONS_MAX: Final = 512
 #: Listeners of the event stream at one node; each holds a connection and a subscription.
 EVENT_STREAMS_MAX: Final = 64
 #: A finished part of a schedule stays in the assignment this long: a holder that hears of its limit late must still hear it.

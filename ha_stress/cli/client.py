@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from ha_stress.base.errors import ConfigError, Conflict, HaStressError, NotFound, Unavailable, UserError
+from ha_stress.base.errors import ConfigError, Conflict, NotFound, Unavailable, UserError
 
 DEFAULT_URL = "http://127.0.0.1:7700"
 TIMEOUT_S = 2.0
@@ -39,25 +39,36 @@ def find_urls(api: Sequence[str], data_dir: Path | None = None) -> list[str]:
     """Where to ask: --api, else HA_STRESS_API, else what a local cluster wrote into its directory, else the default."""
     given = [url for item in (api or [os.environ.get("HA_STRESS_API", "")]) for url in item.split(",") if url.strip()]
     if given:
-        return [_checked(url.strip()) for url in given]
+        return [_checked(url.strip(), "--api") for url in given]
     return local_urls(data_dir_of(data_dir)) or [DEFAULT_URL]
 
 
 def local_urls(data_dir: Path) -> list[str]:
+    """The nodes of the local cluster in `data_dir`; none if none is described there. ConfigError if it is unreadable."""
+    file = data_dir / "cluster.json"
     try:
-        described = json.loads((data_dir / "cluster.json").read_text())
-        return [process["api_url"] for process in described["processes"] if process.get("api_url")]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []  # no local cluster was ever started here, or an older one left something unreadable
+        described = json.loads(file.read_text())
+        urls = [process["api_url"] for process in described["processes"] if process.get("api_url")]
+        return [_checked(url, f"api_url in {file}") for url in urls]
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # no local cluster runs here
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}; name a node with --api URL") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigError(
+            f"{file} does not describe a cluster: start it again, or name a node with --api URL"
+        ) from None
 
 
-def _checked(url: str) -> str:
+def _checked(url: str, where: str) -> str:
+    """`url` with a scheme; ConfigError names `where` it was given."""
     try:
         parsed = httpx.URL(url if "://" in url else f"http://{url}")
     except httpx.InvalidURL as error:
-        raise ConfigError(f"--api {url!r} is not a URL: {error}") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigError(f"--api {url!r} is not a URL: write for example http://127.0.0.1:7700")
+        raise ConfigError(f"{where} {url!r} is not a URL: {error}") from None
+    strange = not url.isprintable() or " " in url or not 0 <= (parsed.port or 0) <= 65_535
+    if parsed.scheme not in ("http", "https") or not parsed.host or strange:
+        raise ConfigError(f"{where} {url!r} is not a URL: write for example http://127.0.0.1:7700")
     return str(parsed).rstrip("/")
 
 
@@ -82,38 +93,39 @@ class Client:
 
     def status(self) -> dict[str, Any]:
         """Who is who; the nodes it names are remembered as places to ask."""
-        status: dict[str, Any] = self.call("GET", "/status")
+        status: dict[str, Any] = self.call("GET", "/status", key="nodes")
         self.learn([node["api_url"] for node in status["nodes"]])
         return status
 
     def create_task(self, task: dict[str, Any]) -> dict[str, Any]:
         """`task` needs an `id`: that makes trying again harmless."""
         assert task.get("id")
-        return self._dict("POST", "/tasks", task)
+        return self._task("POST", "/tasks", task)
 
     def tasks(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.call("GET", "/tasks")["tasks"]
+        found: list[dict[str, Any]] = self.call("GET", "/tasks", key="tasks")["tasks"]
         return found
 
     def task(self, task_id: str, *, timeline: bool = False) -> dict[str, Any]:
-        return self._dict("GET", f"/tasks/{_segment(task_id)}" + ("?timeline=1" if timeline else ""))
+        return self._task("GET", f"/tasks/{_segment(task_id)}" + ("?timeline=1" if timeline else ""))
 
     def set_rate(self, task_id: str, rate: float) -> dict[str, Any]:
-        return self._dict("PUT", f"/tasks/{_segment(task_id)}/rate", {"rate": rate})
+        return self._task("PUT", f"/tasks/{_segment(task_id)}/rate", {"rate": rate})
 
     def stop_task(self, task_id: str) -> dict[str, Any]:
-        return self._dict("POST", f"/tasks/{_segment(task_id)}/stop")
+        return self._task("POST", f"/tasks/{_segment(task_id)}/stop")
 
     def events(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.call("GET", f"/events?after={after}&limit={limit}")["events"]
+        found: list[dict[str, Any]] = self.call("GET", f"/events?after={after}&limit={limit}", key="events")["events"]
         return found
 
     def failovers(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.call("GET", "/failovers")["failovers"]
+        found: list[dict[str, Any]] = self.call("GET", "/failovers", key="failovers")["failovers"]
         return found
 
     def failover(self, epoch: int) -> dict[str, Any]:
-        return self._dict("GET", f"/failovers/{epoch}")
+        found: dict[str, Any] = self.call("GET", f"/failovers/{epoch}", key="epoch")
+        return found
 
     def follow(self, after: int) -> Iterator[dict[str, Any]]:
         """Events as they happen, for ever, from `after` on; moves to the next node without a gap or a repetition."""
@@ -132,8 +144,8 @@ class Client:
     def learn(self, urls: Sequence[str]) -> None:
         self.urls += [url for url in dict.fromkeys(urls) if url and url not in self.urls]
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The decoded answer of the first node that gives one; UserError for the caller's mistakes."""
+    def call(self, method: str, path: str, body: Any = None, *, key: str) -> Any:
+        """The first node's answer that is an object with `key`; UserError for the caller's mistakes."""
         refusals: dict[str, str] = {}
         for url in list(self.urls):
             try:
@@ -141,15 +153,18 @@ class Client:
             except httpx.TransportError as error:
                 refusals[url] = _reason(error)
                 continue
-            if answer.status_code >= 500:
-                refusals[url] = _error_of(answer)
+            document = _object(answer)
+            if answer.status_code >= 500 or (key if answer.is_success else "error") not in document:
+                refusals[url] = str(document.get("error") or _foreign(answer))
                 continue
             self._to_the_front(url)
-            return _decoded(answer)
+            if not answer.is_success:
+                raise _KINDS.get(answer.status_code, UserError)(str(document["error"]))
+            return document
         raise ClusterUnreachable(_unreachable(refusals))
 
-    def _dict(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        found: dict[str, Any] = self.call(method, path, body)
+    def _task(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        found: dict[str, Any] = self.call(method, path, body, key="id")
         return found
 
     def _stream(self, url: str, after: int) -> Iterator[dict[str, Any]]:
@@ -173,7 +188,7 @@ def _streaming(http: httpx.Client, url: str, timeout: httpx.Timeout) -> Iterator
     with http.stream("GET", url, timeout=timeout) as answer:
         if answer.status_code != 200:
             answer.read()
-            raise Unavailable(_error_of(answer))
+            raise Unavailable(str(_object(answer).get("error") or f"{url} {_foreign(answer)}"))
         yield answer.iter_lines()
 
 
@@ -184,28 +199,33 @@ def _segment(text: str) -> str:
     return text
 
 
-def _decoded(answer: httpx.Response) -> Any:
-    if answer.status_code >= 400:
-        raise _KINDS.get(answer.status_code, UserError)(_error_of(answer))
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer; an empty one if it is something else."""
     try:
-        return answer.json()
+        document = answer.json()
     except ValueError:
-        raise HaStressError(f"{answer.url} did not answer with JSON: is that a node's API?") from None
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
-def _error_of(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"{answer.url} answered {answer.status_code} {answer.reason_phrase}: is that a node's API?"
+def _foreign(answer: httpx.Response) -> str:
+    return f"answered {answer.status_code} {answer.reason_phrase}, but not as the API of a node does"
 
 
 def _reason(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     if isinstance(error, httpx.ConnectError):
-        return "nothing listens there" if "refused" in str(error).lower() else str(error)
+        return _unconnected(str(error))
     return str(error) or type(error).__name__
+
+
+def _unconnected(why: str) -> str:
+    """What a system says of a failed connection, in words."""
+    if "refused" in why.lower():
+        return "nothing listens there"
+    name_unknown = any(text in why for text in ("Name or service not known", "nodename nor servname", "getaddrinfo"))
+    return "there is no host of that name" if name_unknown else why
 
 
 def _unreachable(refusals: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from ha_stress.cli import views
+from ha_stress.cli.output import print_line
 from ha_stress.cli.progress import progress_of, shown
 
 #: What each invariant says, for people.
@@ -73,20 +74,15 @@ class DemoView:
     def act(self, at_s: float, text: str) -> None:
         """Something that the demo itself did."""
         if not self.quiet:
-            self.screen.print(
-                Text.assemble((f"{at_s:9.3f} s ", "dim"), (f" {'demo':<10} ", "bold"), Text.from_markup(text)),
-                soft_wrap=True,
-            )
+            head = Text.assemble((f"{at_s:9.3f} s ", "dim"), (f" {'demo':<10} ", "bold"))
+            print_line(self.screen, head, Text.from_markup(text))
 
     def event(self, event: Mapping[str, Any], at_s: float, since_kill_ms: float | None) -> None:
         if self.quiet:
             return
         near = since_kill_ms is not None and 0 <= since_kill_ms < 10_000
         when = f"{since_kill_ms:+9.0f} ms" if near else f"{at_s:9.3f} s "
-        self.screen.print(
-            Text.assemble((when, "bold" if near else "dim"), f" {event['source']:<10} ", *views.event_words(event)),
-            soft_wrap=True,
-        )
+        print_line(self.screen, *views.event_parts(Text(when, "bold" if near else "dim"), event))
 
     # The verdict.
 
@@ -97,10 +93,12 @@ class DemoView:
         self.screen.print(views.summary(task))
         counted = report["target"]["counted"]
         if counted is not None:
+            self.screen.print()
             self.screen.print(Text.assemble(("counted by the target  ", "dim"), (views.number(counted), "bold")))
         self.head("The failover")
         self.screen.print(_phases(report["failover"]))
         if record:
+            self.screen.print()
             self.screen.print(views.failover_view(record))
         self.head("What must hold")
         for name, holds in report["invariants"].items():

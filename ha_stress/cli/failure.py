@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import Any
@@ -33,6 +34,8 @@ def explain(error: BaseException, *, as_json: bool) -> int:
         code, sentence = EXIT_INPUT, str(first)
     elif isinstance(first, Unavailable):
         code, sentence = EXIT_UNAVAILABLE, str(first)
+    elif isinstance(first, OSError) and first.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        code, sentence = EXIT_DEFECT, f"writing failed: {first.strerror}"
     elif isinstance(first, HaStressError):
         code, sentence = EXIT_DEFECT, str(first)
     else:
@@ -41,7 +44,7 @@ def explain(error: BaseException, *, as_json: bool) -> int:
         return 0 if type(first).__name__ == "NoArgsIsHelpError" else code
     say_error(sentence)
     if as_json:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             print_json({"error": sentence})
     return code
 

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 import trio
 
-from ha_stress.base.errors import Conflict, NotFound, Unavailable
+from ha_stress.base.errors import ConfigError, Conflict, NotFound, Unavailable
 from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.cli import processes
 from ha_stress.cli.client import Client
@@ -152,8 +152,12 @@ class LocalCluster:
     # How.
 
     def _prepare_dir(self) -> None:
-        self.dir.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.dir / "lock").open("a")
+        try:
+            self.dir.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.dir / "lock").open("a")
+        except OSError as error:
+            why = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
+            raise ConfigError(f"nothing can be written in {self.dir}: {why}; choose another directory") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

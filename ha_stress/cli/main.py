@@ -44,6 +44,7 @@ for _module in (up_command, run_command, demo_command, server_commands, task_com
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command and exit; no traceback whatever happens."""
     words = sys.argv[1:] if argv is None else argv
+    _open_standard_files()
     try:
         code = app(args=words, prog_name="ha-stress", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001  this is the boundary
@@ -51,6 +52,17 @@ def main(argv: list[str] | None = None) -> NoReturn:
     # A reader that went away (`| head`) must not turn into a message at interpreter exit.
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_standard_files() -> None:
+    """Give descriptors 0 to 2 back to those who were started without (`>&-`), before a socket gets such a number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  it lives as long as the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  it lives as long as the process

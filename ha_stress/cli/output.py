@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 #: Widest line for a table that goes to a pipe, where there is no terminal to ask.
 PIPE_COLUMNS = 140
+#: In fewer columns than this nothing reads well: then the line just wraps.
+HANGING_COLUMNS_MIN = 20
 
 
 def print_json(document: Any, *, line: bool = False) -> None:
@@ -30,6 +34,23 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+def print_line(screen: Console, head: Text, words: Text) -> None:
+    """One line in a pipe; on a terminal, `words` that do not fit go on under where they began."""
+    from rich.table import Table
+
+    if not screen.is_terminal:
+        screen.print(head + words, soft_wrap=True)
+    elif screen.width - head.cell_len < HANGING_COLUMNS_MIN:
+        screen.print(head + words)
+    else:
+        table = Table.grid()
+        table.add_column(no_wrap=True)
+        table.add_column()
+        table.add_row(head, words)
+        screen.print(table)
+
+
 def say_error(sentence: str) -> None:
-    sys.stderr.write(f"error: {sentence}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody can be told that nobody can be told
+        sys.stderr.write(f"error: {sentence}\n")
+        sys.stderr.flush()

@@ -23,16 +23,18 @@ def parse_duration(text: str) -> float:
     pieces = _PIECE.findall(compact)
     if not pieces or "".join(number + unit for number, unit in pieces) != compact:
         raise ConfigError(f"{text!r} is not a duration: write for example 20s, 1m30s or 500ms")
-    return sum(float(number) * _UNIT_S[unit] for number, unit in pieces)
+    return _finite(sum(float(number) * _UNIT_S[unit] for number, unit in pieces), text)
 
 
 def parse_rate(text: str) -> float:
     """Arrivals per second of "500", "1.5k", "500/s", "90/min"."""
     match = _RATE.match(text.strip())
-    if not match:
-        raise ConfigError(f"{text!r} is not a rate: write for example 500, 1.5k, 500/s or 90/min")
-    number, factor, per = match.groups()
-    return float(number) * {"": 1.0, "k": 1e3, "m": 1e6}[factor.lower()] / _PER_S[per]
+    if match:
+        number, factor, per = match.groups()
+        rate = float(number) * {"": 1.0, "k": 1e3, "m": 1e6}[factor.lower()] / _PER_S[per]
+        if rate < float("inf"):
+            return rate
+    raise ConfigError(f"{text!r} is not a rate: write for example 500, 1.5k, 500/s or 90/min")
 
 
 def parse_headers(lines: Iterable[str]) -> list[tuple[str, str]]:

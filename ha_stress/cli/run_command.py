@@ -40,6 +40,7 @@ def run(
     Exit code: 0 every request completed; 4 some failed, were dropped or not covered; 5 the books do not balance;
     6 the results did not arrive in time.
     """
+    from ha_stress.base.errors import ConfigError
     from ha_stress.cli.local import LocalCluster, LocalSpec
     from ha_stress.cli.output import console, print_json
     from ha_stress.cli.parse import parse_pairs
@@ -56,8 +57,12 @@ def run(
         timeout=timeout,
         in_flight_max=in_flight_max,
     )
+    if task["duration_s"] is None:
+        raise ConfigError("--duration is empty: a run has an end, write for example 20s, 1m30s or 500ms")
     stop_on_term()
     screen = console(stderr=as_json)
+    if screen.is_terminal:
+        screen.print(f"{task['method']} {task['url']}", style="bold", markup=False, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="ha-stress-") as directory:
         spec = LocalSpec(
             data_dir=Path(directory),
@@ -76,6 +81,7 @@ def run(
         from ha_stress.cli.views import summary
 
         screen.print(summary(found))
+        screen.print()
         screen.print(_verdict(found, code))
     raise typer.Exit(code)
 

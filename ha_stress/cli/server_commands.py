@@ -85,7 +85,7 @@ def node(
         "node",
         config,
         name=config.id,
-        log_level=_level(log_level),
+        log_level=checked_level(log_level),
         log_json=log_json,
         ready_fd=ready_fd,
         ready_on_stdout=as_json,
@@ -146,7 +146,7 @@ def sentinel(
         "sentinel",
         config,
         name=config.id,
-        log_level=_level(log_level),
+        log_level=checked_level(log_level),
         log_json=log_json,
         ready_fd=ready_fd,
         ready_on_stdout=as_json,
@@ -176,7 +176,7 @@ def _become(kind: str, config: BaseModel, **settings: Any) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", module, str(read_end), kind, str(settings["name"])])
 
 
-def _level(level: str) -> str:
+def checked_level(level: str) -> str:
     if level.lower() not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"--log-level {level!r} is none of debug, info, warning, error")
     return level.lower()
@@ -192,16 +192,22 @@ def _secret(secret: str, file: Path | None) -> str:
     if file is None:
         return secret
     try:
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--secret-file {file} cannot be read: {error}") from None
+        found = file.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"--secret-file {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"--secret-file {file} cannot be read: it is not text") from None
+    if not found:
+        raise ConfigError(f"--secret-file {file} is empty: write a secret of your own into it")
+    return found
 
 
 def _made(directory: Path) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--data-dir {directory} cannot be made: {error.strerror}") from None
+        why = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
+        raise ConfigError(f"--data-dir {directory} cannot be made: {why}") from None
     return directory
 
 
@@ -210,6 +216,9 @@ def _kept_id(directory: Path) -> str:
     from ha_stress.base.ids import new_node_id
 
     file = _made(directory) / "node-id"
-    if not file.exists():
-        file.write_text(new_node_id() + "\n")
-    return file.read_text().strip()
+    try:
+        if not file.exists():
+            file.write_text(new_node_id() + "\n")
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the id in {file} cannot be kept or read ({error}): give one with --id") from None

@@ -33,6 +33,7 @@ def up(
     from ha_stress.cli.local import LocalCluster, LocalSpec
     from ha_stress.cli.output import console
     from ha_stress.cli.parse import parse_pairs
+    from ha_stress.cli.server_commands import checked_level
 
     spec = LocalSpec(
         data_dir=data_dir_of(data_dir),
@@ -40,14 +41,14 @@ def up(
         sentinels=sentinels,
         engines=engines,
         timing=checked_timing(parse_pairs("--timing", timing)),
-        log_level=log_level,
+        log_level=checked_level(log_level),
         fresh=fresh,
     )
     stop_on_term()
     screen = console(stderr=as_json)
     began = time.monotonic()
     if not as_json:
-        screen.print(f"Starting {nodes} nodes and {sentinels} sentinels in {spec.data_dir} ...")
+        screen.print(f"Starting {nodes} nodes and {sentinels} sentinels in {spec.data_dir} ...", markup=False)
     with LocalCluster(spec) as cluster:
         try:  # what is printed tells the reader that it may be interrupted, so printing is inside
             _tell(screen, cluster, time.monotonic() - began, as_json=as_json)
@@ -89,6 +90,8 @@ def _tell(screen: Any, cluster: LocalCluster, took_s: float, *, as_json: bool) -
 
 
 def _introduce(screen: Any, cluster: LocalCluster, status: dict[str, Any], took_s: float) -> None:
+    from rich.text import Text
+
     from ha_stress.cli.client import data_dir_of
     from ha_stress.cli.views import status_view
 
@@ -96,14 +99,15 @@ def _introduce(screen: Any, cluster: LocalCluster, status: dict[str, Any], took_
     url = status["nodes"][0]["api_url"]
     screen.print(status_view(status))
     screen.print(f"\nReady in {took_s:.1f} s. Ctrl-C stops everything. From another terminal:\n")
-    for command, meaning in (
+    commands = (
         (f"ha-stress task create http://127.0.0.1:8080/ --rate 500 --duration 20s{option}", "load something of yours"),
         (f"ha-stress events --follow{option}", "watch what happens"),
         (f"kill -9 {_master_pid(status)}", "kill the master, and look"),
         (f"ha-stress failovers{option}", "how long it took, who won and why"),
-    ):
-        screen.print(f"  [bold]{command}[/]  [dim]{meaning}[/]", soft_wrap=True)
-    screen.print(f"\nAPI: {url}/api/v1/openapi.json    Logs: {cluster.spec.data_dir}/*.log")
+    )
+    for command, meaning in commands:
+        screen.print(Text.assemble((f"  # {meaning}\n", "dim"), (f"  {command}", "bold")), soft_wrap=True)
+    screen.print(f"\nAPI: {url}/api/v1/openapi.json\nLogs: {cluster.spec.data_dir}/*.log", markup=False, soft_wrap=True)
 
 
 def _master_pid(status: dict[str, Any]) -> int:
@@ -111,15 +115,23 @@ def _master_pid(status: dict[str, Any]) -> int:
     return next((node["pid"] for node in status["nodes"] if node["id"] == master), 0)
 
 
+def _ending(code: int) -> str:
+    return f"exit {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+
 def _watch(screen: Any, cluster: LocalCluster) -> None:
     """Until interrupted: say when a process ends by itself. It is not started again; that the cluster copes is the point."""
+    from rich.text import Text
+
     said: set[int] = set()
     while True:
         for child in cluster.children():
             if not child.alive and child.pid not in said:
                 said.add(child.pid)
                 code = child.popen.returncode
-                screen.print(f"[yellow]{child.kind} {child.id} ended[/] (exit {code}); its log is {child.log_path}")
+                words = Text(f"{child.kind} {child.id} ended", "yellow")
+                words.append(f" ({_ending(code)}); its log is {child.log_path}", "default")
+                screen.print(words, soft_wrap=True)
         if all(not child.alive for child in cluster.children()):
             return
         time.sleep(_WATCH_S)

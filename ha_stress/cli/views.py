@@ -44,19 +44,27 @@ PHASES = (
 )
 
 
+#: Columns of words and addresses: they give way on a narrow terminal, so that names and figures stay whole.
+_FLOWING = {"address", "api", "name", "outcome", "remarks", "shares", "verdict", "why"}
+
+
 def grid(*columns: str, right: Sequence[str] = ()) -> Table:
     """A quiet table: no frame but a rule under the head."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         table.add_column(
-            column, justify="right" if column in right else "left", no_wrap=column != "why", header_style="dim"
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column not in _FLOWING,
+            overflow="fold",
+            header_style="dim",
         )
     return table
 
 
 def spaced(*parts: RenderableType) -> Group:
     """Parts under each other with an empty line between."""
-    return Group(*(piece for part in parts for piece in (part, Text()))) if parts else Group()
+    return Group(*[piece for part in parts for piece in (Text(), part)][1:]) if parts else Group()
 
 
 def event_style(name: str) -> str:
@@ -153,21 +161,21 @@ def sentinels_table(status: Mapping[str, Any]) -> Table:
     return table
 
 
-def event_line(event: Mapping[str, Any]) -> Text:
-    """One event: time, epoch, who says what of whom, why."""
-    return Text.assemble(
-        (clock_time(event["at_ms"] / 1000, milliseconds=True), "dim"),
-        (f"  e{event['epoch']:<3}", "dim"),
+def event_line(event: Mapping[str, Any]) -> tuple[Text, Text]:
+    """One event: time, epoch, who says what of whom; and why."""
+    when = Text.assemble(clock_time(event["at_ms"] / 1000, milliseconds=True), f"  e{event['epoch']:<3}", style="dim")
+    return event_parts(when, event)
+
+
+def event_parts(when: Text, event: Mapping[str, Any]) -> tuple[Text, Text]:
+    """The aligned columns of an event, and the words that may need a second line."""
+    head = Text.assemble(
+        when,
         f" {event['source']:<10} ",
-        *event_words(event),
+        (f"{event['name']:<18}", event_style(event["name"])),
+        (f" {event['subject']:<6} ", "bold"),
     )
-
-
-def event_words(event: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name, subject and cause, aligned."""
-    words = [(f"{event['name']:<18}", event_style(event["name"])), (f" {event['subject']:<6}", "bold")]
-    words.append((f" {event['cause'] or event.get('meaning', '')}", "" if event["cause"] else "dim"))
-    return words
+    return head, Text(event["cause"] or event.get("meaning", ""), "" if event["cause"] else "dim")
 
 
 # Tasks.
@@ -178,9 +186,10 @@ def tasks_table(tasks: Sequence[Mapping[str, Any]]) -> RenderableType:
         return Text("There is no task yet: ha-stress task create URL --rate 500 --duration 20s")
     table = grid("task", "status", "rate/s", "duration", "created", "name", right=("rate/s", "duration"))
     for task in tasks:
-        status = Text(
-            task["status"], {"running": "green", "stopping": "yellow", "ended": "dim"}.get(task["status"], "")
-        )
+        word = task["status"]
+        if task["wanted"] == "stop" and word in ("pending", "running"):
+            word = "stopping"  # the operator's word is in the database; the master acts on it in a moment
+        status = Text(word, {"running": "green", "stopping": "yellow", "ended": "dim"}.get(word, ""))
         duration = "until stopped" if task["duration_s"] is None else f"{task['duration_s']:g} s"
         table.add_row(task["id"], status, number(task["rate"]), duration, clock_time(task["created_at"]), task["name"])
     return table
@@ -191,7 +200,20 @@ def task_panel(task: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(f"{task['method']} {task['url']}", "bold"), tasks_table([task])]
     if task["plan"]:
         parts.append(plan_table(task["plan"]))
-    return Group(spaced(*parts), summary(task))
+    parts.append(summary(task))
+    if task.get("timeline"):
+        parts.append(timeline_table(task["timeline"]))
+    return spaced(*parts)
+
+
+def timeline_table(seconds: Sequence[Mapping[str, Any]]) -> Table:
+    names = ("intended", "started", "completed", "failed", "dropped")
+    table = grid("second", *names, right=names)
+    for one in seconds:
+        bad = {"failed": "red", "dropped": "red"}
+        cells = [Text(number(one[name]), bad.get(name, "") if one[name] else "") for name in names]
+        table.add_row(clock_time(one["second"]), *cells)
+    return table
 
 
 def summary(task: Mapping[str, Any]) -> RenderableType:
@@ -258,17 +280,15 @@ def latency_table(latency: Mapping[str, Any]) -> Table:
 
 def failovers_table(records: Sequence[Mapping[str, Any]]) -> RenderableType:
     phases = ("odown", "elected", "awarded", "accepted")
-    table = grid("epoch", "when", "old", "winner", "leader", *phases, "outcome", "why", right=("epoch", *phases))
+    table = grid("epoch", "when", "old", "winner", *phases, "outcome", right=("epoch", *phases))
     for record in records:
         table.add_row(
             str(record["epoch"]),
             clock_time(record["at"]) if record.get("at") else "-",
             _node_of(record.get("old")),
             Text(_node_of(record.get("winner")), "bold green"),
-            record.get("leader", "-"),
             *(ms(record.get("phases", {}).get(f"{name}_ms")) for name in phases),
-            record.get("outcome", "-"),
-            f"{record.get('kind', '')}: {record.get('cause', '')}",
+            f"{record.get('outcome') or '-'}: {record.get('cause') or record.get('kind') or '-'}",
         )
     return Group(table, Text("phases in milliseconds since the leader's own +sdown", "dim"))
 

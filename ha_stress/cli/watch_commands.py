@@ -34,7 +34,7 @@ def events(
     as_json: options.Json = False,
 ) -> None:
     """What happened, oldest first. With --follow and --json: one JSON object a line."""
-    from ha_stress.cli.output import console, print_json
+    from ha_stress.cli.output import console, print_json, print_line
     from ha_stress.cli.views import event_line
 
     screen = console()
@@ -43,7 +43,7 @@ def events(
         if as_json:
             print_json(event, line=True)
         else:
-            screen.print(event_line(event), soft_wrap=True)
+            print_line(screen, *event_line(event))
 
     with _client(api, data_dir) as client:
         found = client.events(after, limit)

@@ -16,7 +16,7 @@ import wsproto.utilities
 
 from ha_stress import log
 from ha_stress.base.errors import MeshUnavailable, ProtocolError
-from ha_stress.base.limits import MESH_MESSAGE_BYTES_MAX
+from ha_stress.base.limits import MESH_BAD_MESSAGES_MAX, MESH_MESSAGE_BYTES_MAX
 from ha_stress.wire.codec import decode_message, encode
 from ha_stress.wire.messages import Message
 
@@ -43,6 +43,7 @@ class Connection:
         self._websocket = websocket
         self._stream = stream
         self.peer = peer
+        self._bad_messages = 0  # in a row
 
     async def send(self, message: Message) -> None:
         """Send one message. MeshUnavailable, and the connection is dropped, if it is not taken within SEND_TIMEOUT_S.
@@ -71,9 +72,18 @@ class Connection:
             data = await self._websocket.get_message()
         except _BROKEN:
             raise MeshUnavailable(f"{self.peer} has closed the connection") from None
-        if not isinstance(data, bytes):
-            raise ProtocolError(f"{self.peer} sent text, not a message")
-        return decode_message(data)
+        try:
+            if not isinstance(data, bytes):
+                raise ProtocolError(f"{self.peer} sent text, not a message")
+            message = decode_message(data)
+        except ProtocolError:
+            self._bad_messages += 1
+            if self._bad_messages > MESH_BAD_MESSAGES_MAX:
+                await trio.aclose_forcefully(self._stream)
+                raise MeshUnavailable(f"{self.peer} says nothing that is understood; it was cut off") from None
+            raise
+        self._bad_messages = 0
+        return message
 
     async def aclose(self) -> None:
         """Say goodbye and close, within CLOSE_TIMEOUT_S. May be called again."""

@@ -58,13 +58,17 @@ class _Accepted:
         self._expected = f"Bearer {secret}".encode() if secret else b""
         self._handler = handler
         self._open = 0
+        self._full = False  # said so already
 
     async def serve(self, stream: trio.SocketStream) -> None:
         peer = _name(stream)
         if self._open >= MESH_CONNECTIONS_MAX:
-            _log.warning("too many mesh connections; one was refused", peer=peer)
+            if not self._full:
+                _log.warning("too many mesh connections; more are refused", peer=peer, limit=MESH_CONNECTIONS_MAX)
+            self._full = True
             await trio.aclose_forcefully(stream)
             return
+        self._full = False
         self._open += 1
         try:
             async with opened(stream, peer, self._handshake, HANDSHAKE_TIMEOUT_S) as connection:

@@ -30,21 +30,21 @@ NUMBER_MAX: Final = 1 << 53
 def commit_frames(connection: Connection, record: Mastership, batch: Sequence[Frame], position: str) -> Committed:
     """`position` is the stream id up to which the batch was read; "" leaves the stored one."""
     move_fence(connection, record, "result frames")
+    refused = [frame for frame in batch if not storable(frame)]
     once = {identity(frame): frame for frame in reversed(batch) if storable(frame)}
-    refused = sum(not storable(frame) for frame in batch)
     accepted = _insert(connection, record, list(once.values()))
     unreadable = 0
     if accepted:
         _add_to_ledger(connection, record, accepted)
         unreadable = _add_to_latencies(connection, record, accepted)
-    reached = _advance_marks(connection, record, once.values(), accepted)
+    reached = _advance_marks(connection, record, once.values(), [*accepted, *filter(_countable, refused)])
     if position:
         connection.execute(update(intake).values(position=position, epoch=record.epoch))
     return Committed(
         accepted=len(accepted),
-        duplicates=len(batch) - refused - len(accepted),
+        duplicates=len(batch) - len(refused) - len(accepted),
         marks=reached,
-        refused=refused,
+        refused=len(refused),
         unreadable=unreadable,
     )
 
@@ -60,6 +60,11 @@ def storable(frame: Frame) -> bool:
     numbers += [*(getattr(c, name) for name in COUNTERS), *c.failed.values(), *c.statuses.values()]
     names = [frame.node, frame.incarnation, frame.task, *c.failed, *c.statuses]
     return all(0 <= number < NUMBER_MAX for number in numbers) and not any("\0" in name for name in names)
+
+
+def _countable(frame: Frame) -> bool:
+    """Whether a refused frame can at least be marked as done: a gap would keep back every acknowledgement after it."""
+    return 0 < frame.sequence < NUMBER_MAX and "\0" not in frame.node + frame.incarnation
 
 
 def _insert(connection: Connection, record: Mastership, once: list[Frame]) -> list[Frame]:
@@ -143,11 +148,11 @@ def _add_to_latencies(connection: Connection, record: Mastership, accepted: list
 
 
 def _advance_marks(
-    connection: Connection, record: Mastership, seen: Iterable[Frame], accepted: list[Frame]
+    connection: Connection, record: Mastership, seen: Iterable[Frame], done: list[Frame]
 ) -> dict[Holder, int]:
-    """The marks of all holders in the batch; those with new frames are moved and stored."""
-    fresh: dict[Holder, list[int]] = {Holder(frame.node, frame.incarnation): [] for frame in seen}
-    for frame in accepted:
+    """The marks of all holders in the batch; those of whom a frame is newly `done` (stored or refused) are moved."""
+    fresh: dict[Holder, list[int]] = {Holder(frame.node, frame.incarnation): [] for frame in (*seen, *done)}
+    for frame in done:
         fresh[Holder(frame.node, frame.incarnation)].append(frame.sequence)
     key = tuple_(marks.c.node, marks.c.incarnation)
     stored = {

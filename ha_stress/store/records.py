@@ -33,9 +33,10 @@ class TaskRecord:
 class Committed:
     """What became of one batch of frames.
 
-    `marks` has, for every holder in the batch, the highest sequence up to which every frame since number 1 is in the
-    database. `refused` frames can never be stored (a negative number or one above 2**53, a NUL in a name) and are left
-    out; `unreadable` histograms are left out of the merged latencies while the counters of their frames are kept.
+    `marks` has, for every holder in the batch, the highest sequence up to which every frame since number 1 is done: in
+    the database, or refused for ever. `refused` frames can never be stored (a negative number or one above 2**53, a NUL
+    in a name) and are left out; `unreadable` histograms are left out of the merged latencies while the counters of their
+    frames are kept.
     """
 
     accepted: int

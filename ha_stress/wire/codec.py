@@ -12,7 +12,7 @@ import msgpack
 from pydantic import TypeAdapter, ValidationError
 
 from ha_stress.base.errors import ProtocolError
-from ha_stress.base.limits import MESH_MESSAGE_BYTES_MAX
+from ha_stress.base.limits import EPOCH_MAX, MESH_MESSAGE_BYTES_MAX
 from ha_stress.wire import messages
 
 T = TypeVar("T")
@@ -56,8 +56,11 @@ def from_plain(cls: type[T], plain: Any) -> T:
 
 
 def encode(value: Any) -> bytes:
-    """One dataclass as msgpack."""
-    packed: bytes = msgpack.packb([type(value).__name__, to_plain(value)], use_bin_type=True)
+    """One dataclass as msgpack. ProtocolError for what has no place in it: integers over 64 bits, broken text."""
+    try:
+        packed: bytes = msgpack.packb([type(value).__name__, to_plain(value)], use_bin_type=True)
+    except (OverflowError, ValueError) as error:
+        raise ProtocolError(f"a {type(value).__name__} cannot be encoded: {error}") from None
     return packed
 
 
@@ -78,7 +81,17 @@ def decode_message(data: bytes) -> messages.Message:
     if cls is None:
         raise ProtocolError(f"unknown message {name!r}")
     message: messages.Message = from_plain(cls, plain)
+    _check_epochs(message)
     return message
+
+
+def _check_epochs(message: messages.Message) -> None:
+    """An epoch that no cluster reaches is a defect of the sender. To adopt it would spread it, and end all of us."""
+    holders = (message, getattr(message, "record", None), getattr(message, "info", None))
+    for holder in holders:
+        for name in ("epoch", "voted_epoch", "leading_epoch"):
+            if not 0 <= getattr(holder, name, 0) <= EPOCH_MAX:
+                raise ProtocolError(f"a {type(message).__name__} names an impossible {name}")
 
 
 def _unpack(data: bytes) -> tuple[str, Any]:

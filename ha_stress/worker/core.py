@@ -2,7 +2,8 @@
 
 An assignment is the full desired state, ordered by (epoch, revision). A worker refuses
 
-    one that is addressed to another incarnation   a restarted process does not inherit what its predecessor owned
+    one that is addressed to another incarnation   a restarted process does not inherit what its predecessor owned,
+                                                   and one that slept and finds its successor has nothing left to do
     one of an epoch below any that it has seen     its master has been superseded, whoever sends it
     one that is not above what it applied          an old message that came late, or the same one again
 """
@@ -29,11 +30,18 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Yield:
+    """Run nothing any more, until there is an assignment for this process: another one has its place."""
+
+    to: Holder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
     """There is nothing new."""
 
 
-Decision = Apply | Refuse | Keep
+Decision = Apply | Refuse | Yield | Keep
 
 
 class WorkerCore:
@@ -52,8 +60,11 @@ class WorkerCore:
         self._highest_epoch = max(self._highest_epoch, known_epoch)
         if assignment is None:
             return Keep()
-        if Holder(assignment.node, assignment.incarnation) != self._me:
-            return Refuse(reason=f"it is addressed to {assignment.node}:{assignment.incarnation}")
+        addressee = Holder(assignment.node, assignment.incarnation)
+        if addressee != self._me:
+            if (assignment.epoch, assignment.revision) > self.applied > (0, 0):
+                return Yield(to=addressee)
+            return Refuse(reason=f"it is addressed to {addressee.node}:{addressee.incarnation}")
         if assignment.epoch < self._highest_epoch:
             return Refuse(reason=f"its epoch {assignment.epoch} is over: epoch {self._highest_epoch} has begun")
         self._highest_epoch = assignment.epoch

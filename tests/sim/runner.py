@@ -27,6 +27,7 @@ class Summary:
     counts: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[Violation] = field(default_factory=list)
+    false_seeds: list[int] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         self.seeds += 1
@@ -36,6 +37,8 @@ class Summary:
         self.counts["fault_free_seeds"] += outcome.fault_free
         self.faults.update(outcome.faults)
         self.failed.extend(outcome.violations)
+        if outcome.counts["false_failovers"]:
+            self.false_seeds.append(outcome.seed)
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`; `violations` is their number, `failed` are they."""
@@ -45,6 +48,7 @@ class Summary:
             "failovers": self.counts["failovers"],
             "elections": self.counts["elections"],
             "false_failovers": self.counts["false_failovers"],
+            "false_failover_seeds": self.false_seeds,
             "late_failovers": self.counts["late_failovers"],
             "fault_free_seeds": self.counts["fault_free_seeds"],
             "acts": self.counts["acts"],

@@ -112,9 +112,24 @@ def reconcile(tasks: Iterable[Task], world: World) -> list[Decision]:
     return [decision for decision in decisions if decision is not None]
 
 
-def assignments(tasks: Iterable[Task], world: World) -> dict[Holder, tuple[TaskShare, ...]]:
-    """The full desired state of every member, from what is persisted."""
-    holders = {holder_of(m) for m in world.members}
+def absent(tasks: Iterable[Task], world: World) -> frozenset[Holder]:
+    """Holders that are lost and that no other process of their name has replaced: they may only be suspended."""
+    nodes = {m.id for m in world.members}
+    latest: dict[str, tuple[float, Holder]] = {}
+    for task in tasks:
+        if task.plan is None or task.status is Status.ENDED:
+            continue
+        for revision in task.plan.revisions:
+            began = task.plan.started_at + revision.at_s
+            for holder in set(revision.holders) & set(task.plan.lost):
+                if holder.node not in nodes:
+                    latest[holder.node] = max((began, holder), latest.get(holder.node, (began, holder)))
+    return frozenset(holder for _, holder in latest.values())
+
+
+def assignments(tasks: Collection[Task], world: World) -> dict[Holder, tuple[TaskShare, ...]]:
+    """The full desired state of every member and of the absent, from what is persisted."""
+    holders = {holder_of(m) for m in world.members} | absent(tasks, world)
     desired: dict[Holder, tuple[TaskShare, ...]] = dict.fromkeys(sorted(holders), ())
     for task in tasks:
         if task.plan is not None and task.status is not Status.ENDED:

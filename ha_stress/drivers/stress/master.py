@@ -20,7 +20,7 @@ from ha_stress.base.errors import Conflict, Fenced, NotFound, ProtocolError, Una
 from ha_stress.base.limits import MASTER_INBOX_MAX
 from ha_stress.cluster.mastership import newer
 from ha_stress.drivers.interface import MasterDriver, NodeServices
-from ha_stress.drivers.stress.core import Decision, EndTask, Task, World, assignments, reconcile
+from ha_stress.drivers.stress.core import Decision, EndTask, Task, World, absent, assignments, reconcile
 from ha_stress.drivers.stress.intake import Intake, copy_failovers
 from ha_stress.drivers.stress.watch import Watch
 from ha_stress.master.members import holder_of
@@ -33,6 +33,9 @@ _RETRY_MIN_S = 0.02
 _RETRY_MAX_S = 1.0
 #: Parts of a schedule that are over leave the assignments at this pace; it is no hurry.
 _TIDY_S = 5.0
+#: A database that is slow for long makes changes begin later, by up to this much after so many tries.
+_LEAD_S_MAX = 2.0
+_LATE_MAX = 5
 
 Read = list[TaskRecord]
 
@@ -52,6 +55,7 @@ class StressMaster(MasterDriver):
         self._ended: set[str] = set()  # by this master; a list that was read before that must not bring them back
         self._listed = False
         self._tidy_due = 0.0
+        self._late = 0  # plans in a row that were persisted too late to be carried out as they say
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -172,17 +176,32 @@ class StressMaster(MasterDriver):
             me=self.node.holder,
             rows=self._intake.rows,
             now_wall=self.node.clock.wall(),
-            lead_s=self.node.config.timing.revision_lead_s,
+            lead_s=self._lead_s(),
             drained=self._intake.drained,
             doubtful=self._watch.doubtful(holders),
         )
 
-    async def _persist(self) -> None:
-        for decision in reconcile(list(self._tasks.values()), self._world()):
-            await self.node.wait_may_act()
-            await self._save(decision)
+    def _lead_s(self) -> float:
+        """As configured, also for a second try; longer and longer if that came too late as well."""
+        extra_s = _LEAD_S_MAX / 2 ** (_LATE_MAX - self._late) if self._late > 1 else 0.0
+        return max(self.node.config.timing.revision_lead_s, extra_s)
 
-    async def _save(self, decision: Decision) -> None:
+    async def _persist(self) -> None:
+        """Carry out what is due. A change that cannot be told to the holders in time is not made: they would go on by
+        the old plan beyond its end. It is decided anew when it can be."""
+        if not reconcile(list(self._tasks.values()), self._world()):
+            return
+        await self.node.bus.ping()
+        began, world = self.node.clock.now(), self._world()
+        for decision in reconcile(list(self._tasks.values()), world):
+            await self.node.wait_may_act()
+            await self._save(decision, began + world.lead_s / 2)  # the other half is for the sending
+            if self.node.clock.now() > began + world.lead_s / 2:
+                self._look()
+                return
+
+    async def _save(self, decision: Decision, due: float) -> None:
+        """Persist, then adopt, unless a plan that nobody has heard of yet is out of date by now (after `due`)."""
         task, ended = decision.task, isinstance(decision, EndTask)
         try:
             await self.node.store.save_state(
@@ -198,6 +217,11 @@ class StressMaster(MasterDriver):
             self._drop(task)
             return
         self._tidy_due = 0.0
+        if not ended:
+            await self.node.bus.ping()  # if nobody can be told now, it is decided anew, from what they know
+            if not self._adoptable(task, due):
+                _log.warning("a plan was stored too late and is made anew", task=task.spec.id)
+                return
         if ended:
             self._drop(task)
             self._ended.add(task.spec.id)
@@ -206,6 +230,15 @@ class StressMaster(MasterDriver):
         for note in decision.notes:
             self.node.emit(note.name, subject=task.spec.id, cause=note.cause, detail=note.detail)
 
+    def _adoptable(self, task: Task, due: float) -> bool:
+        known = self._tasks[task.spec.id].plan
+        if self.node.clock.now() <= due:
+            self._late = 0
+        elif task.plan is not None and (known is None or known.revisions != task.plan.revisions):
+            self._late = min(self._late + 1, _LATE_MAX)
+            return self._late == _LATE_MAX  # it does not get better: then late
+        return True
+
     def _drop(self, task: Task) -> None:
         del self._tasks[task.spec.id]
         self._intake.forget(task.spec.id)
@@ -213,7 +246,8 @@ class StressMaster(MasterDriver):
     async def _distribute(self) -> None:
         world, now = self._world(), self.node.clock.now()
         if now >= self._tidy_due or set(map(holder_of, world.members)) != self._outgoing.holders():
-            self._outgoing.want(assignments(self._tasks.values(), world))
+            tasks = list(self._tasks.values())
+            self._outgoing.want(assignments(tasks, world), absent(tasks, world))
             self._tidy_due = now + _TIDY_S
         applied = {holder_of(info): info.applied for info in world.members}
         for assignment in self._outgoing.due(applied, now, self.node.config.timing.resend_s):

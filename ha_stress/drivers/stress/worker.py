@@ -19,7 +19,7 @@ from ha_stress.bus.client import Hint, Resubscribed
 from ha_stress.drivers.interface import NodeServices, WorkNodeDriver
 from ha_stress.engines.pool import EnginePool, EngineReport
 from ha_stress.tasks.ledger import Frame
-from ha_stress.worker.core import Apply, Refuse, WorkerCore
+from ha_stress.worker.core import Apply, Refuse, WorkerCore, Yield
 from ha_stress.worker.outbox import Outbox
 
 _log = log.get(__name__)
@@ -28,6 +28,8 @@ _DELIVER_PERIOD_S = 0.1
 _ACKNOWLEDGED_PERIOD_S = 1.0
 #: After a failure; Redis calls have their own limit of about a second on top.
 _RETRY_S = 0.5
+#: What a master may need from "it is down" until the closed share is written; engines that stood still wait for it.
+_DECISION_S = 0.2
 #: What the last results may take when the work is cancelled; the node's own stop limit is longer.
 _WIND_DOWN_S = 3.0
 
@@ -84,7 +86,8 @@ class StressWorker(WorkNodeDriver):
                     self._outbox.doubt(self.node.clock.now())
 
     async def _on_stall(self) -> None:
-        """The engines stood still: the share may be somebody else's by now."""
+        """The engines stood still: the share may be somebody else's by now, or is being given away just now."""
+        await trio.sleep(_DECISION_S)
         await self._reread()
 
     async def _reread(self) -> None:
@@ -100,6 +103,9 @@ class StressWorker(WorkNodeDriver):
                     self._core.applied_now(news)
                     self._report()
                     await self._publish()
+                case Yield(to=successor):
+                    _log.warning("another process has this node's place", incarnation=successor.incarnation)
+                    await self.pool.apply(())
                 case Refuse(reason=reason):
                     _log.info("an assignment was refused", reason=reason)
                 case _:
