@@ -82,9 +82,16 @@ def _back(run: Run, victim: NodeInfo | SentinelInfo, succeeded: bool) -> bool:
     return True
 
 
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 3600 seconds")
+    return value
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("who", help="master, worker, or the name of a node or sentinel")
-    parser.add_argument("--seconds", type=float, default=6.0, help="for how long (default 6)")
+    parser.add_argument("--seconds", type=seconds, default=6.0, help="for how long (default 6)")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ class SentinelServer:
         self._wake = trio.Event()
         self._infos: dict[str, NodeInfo] = {}
         self._probes: dict[str, trio.CancelScope] = {}
+        self._bus_answers = True
         self._found: dict[str, Address] = {peer: _address(text) for peer, text in config.addresses.items()}
         self._links = {
             peer: PeerLink(peer, partial(self._found.get, peer), secret=config.secret, timing=config.timing)
@@ -138,9 +139,14 @@ class SentinelServer:
         try:
             await call()  # type: ignore[misc]
         except BusUnavailable as error:
-            self.log.warning(f"could not {what}", problem=str(error))
+            say = self.log.warning if self._bus_answers else self.log.debug  # once per outage, not ten times a second
+            say(f"could not {what}", problem=str(error))
+            self._bus_answers = False
             self.feed(fx.BusChanged(False))
             return False
+        if not self._bus_answers:
+            self.log.info("redis answers again")
+            self._bus_answers = True
         self.feed(fx.BusChanged(True))
         return True
 

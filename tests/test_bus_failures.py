@@ -54,7 +54,19 @@ async def test_opening_a_bus_does_not_need_a_server_and_calls_say_that_there_is_
 
 
 @pytest.mark.parametrize(
-    "url", ["", "http://h", "redis://", "redis://h:port", "redis://h:0", "redis://h:99999", "unix://", "rediss:///0"]
+    "url",
+    [
+        "",
+        "http://h",
+        "redis://",
+        "redis://h:port",
+        "redis://h:0",
+        "redis://h:99999",
+        "unix://",
+        "rediss:///0",
+        "redis://h?typo=1",
+        "rediss://h?ssl_ca_certs=/no/such",
+    ],
 )
 async def test_a_url_that_cannot_be_used_is_a_configuration_error(url: str, cluster: str) -> None:
     with pytest.raises(ConfigError):

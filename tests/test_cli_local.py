@@ -78,6 +78,37 @@ def test_a_killed_master_is_replaced_and_comes_back_as_a_worker(tmp_path: Path) 
     assert not (tmp_path / "data" / "cluster.json").exists()
 
 
+@pytest.mark.parametrize("kind", ["node", "sentinel"])
+def test_a_server_that_waits_for_redis_stops_at_once_when_it_is_told_to(kind: str, tmp_path: Path) -> None:
+    words = [kind, "--id", "x1", "--redis", "redis://127.0.0.1:1", "--data-dir", str(tmp_path), "--log-json"]
+    words += ["--members", "x1"] if kind == "sentinel" else ["--api-port", "0"]
+    with subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        assert any("cannot be reached" in line for line in server.stderr)  # it has tried
+        server.terminate()
+        assert server.wait(5) == 0
+
+
+def test_an_empty_secret_of_a_start_that_was_cut_off_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+    with LocalCluster(LocalSpec(data_dir=tmp_path, nodes=1, sentinels=0)):
+        assert (tmp_path / "secret").read_text()
+
+
+def test_without_sentinels_the_only_node_is_master_again_after_a_kill_and_after_a_stop(tmp_path: Path) -> None:
+    """Regression: the record named the process before, and nobody was there to elect another."""
+    spec = LocalSpec(data_dir=tmp_path / "data", nodes=1, sentinels=0, timing={"lease_ttl_s": "1.5"})
+    with LocalCluster(spec) as cluster:
+        cluster.kill("n1")
+        cluster.restart("n1")
+        with cluster.client() as client:
+            until(lambda: bool(client.status()["master"]["acting"]), "it acts again")
+            assert client.status()["epoch"] == 2
+            assert [failover["epoch"] for failover in client.failovers()] == [2]
+    with LocalCluster(spec) as cluster, cluster.client() as client:  # returns only with an acting master
+        assert client.status()["epoch"] == 3
+
+
 def test_a_killed_parent_takes_everything_with_it(tmp_path: Path) -> None:
     words = ["up", "--json", "--nodes", "1", "--sentinels", "1", "--data-dir", str(tmp_path / "data")]
     up = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

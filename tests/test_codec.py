@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ha_stress.base.errors import ProtocolError
-from ha_stress.base.limits import MESH_MESSAGE_BYTES_MAX
+from ha_stress.base.limits import EPOCH_MAX, MESH_MESSAGE_BYTES_MAX
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo, Role, SentinelInfo
 from ha_stress.tasks.ledger import Counters, Frame
@@ -22,9 +22,10 @@ from ha_stress.wire.codec import decode, decode_message, encode, from_plain, to_
 names = st.text(max_size=12)
 #: What msgpack carries: 64 bit, and floats that equal themselves.
 counts = st.integers(0, 2**63 - 1)
+epochs = st.integers(0, EPOCH_MAX)
 numbers = st.floats(allow_nan=False)
 records = st.just(NOBODY) | st.builds(
-    Mastership, epoch=st.integers(1, 2**63 - 1), node=st.text(min_size=1, max_size=12), incarnation=names, why=names
+    Mastership, epoch=st.integers(1, EPOCH_MAX), node=st.text(min_size=1, max_size=12), incarnation=names, why=names
 )
 infos = st.builds(
     NodeInfo,
@@ -36,7 +37,7 @@ infos = st.builds(
     mesh_port=counts,
     api_url=names,
     role=st.sampled_from(Role),
-    epoch=counts,
+    epoch=epochs,
     acting=st.booleans(),
     cpu_percent=st.none() | numbers,
     memory_percent=st.none() | numbers,
@@ -44,27 +45,27 @@ infos = st.builds(
     sent_at=numbers,
 )
 views = st.builds(messages.View, node=names, incarnation=names, down=st.booleans(), cause=names, age_s=numbers)
-asked: dict[str, Any] = {"sender": names, "epoch": counts, "record": records, "members": st.lists(names).map(tuple)}
+asked: dict[str, Any] = {"sender": names, "epoch": epochs, "record": records, "members": st.lists(names).map(tuple)}
 answered: dict[str, Any] = {
     "sender": names,
-    "epoch": counts,
+    "epoch": epochs,
     "granted": st.booleans(),
     "reason": names,
-    "voted_epoch": counts,
+    "voted_epoch": epochs,
 }
 #: One strategy for each type of message; the test below fails when a type is missing here.
 STRATEGIES: dict[type, st.SearchStrategy[messages.Message]] = {
     messages.Ping: st.builds(
-        messages.Ping, sender=names, number=counts, record=records, voted_epoch=counts, sentinels=counts
+        messages.Ping, sender=names, number=counts, record=records, voted_epoch=epochs, sentinels=counts
     ),
     messages.Pong: st.builds(messages.Pong, number=counts, info=infos, record=records),
     messages.Views: st.builds(
         messages.Views,
         sender=names,
-        voted_epoch=counts,
+        voted_epoch=epochs,
         record=records,
         tilt=st.booleans(),
-        leading_epoch=counts,
+        leading_epoch=epochs,
         views=st.lists(views, max_size=4).map(tuple),
         ask=st.booleans(),
     ),

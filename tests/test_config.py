@@ -100,3 +100,22 @@ def test_a_majority_is_more_than_half_and_two_of_them_overlap(size: int) -> None
 def test_the_quorum_only_declares_down_and_may_be_lower_than_the_majority() -> None:
     config = load(SentinelConfig, {**SENTINEL, "quorum": 1})
     assert (config.effective_quorum, config.majority) == (1, 2)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "db.example"])
+def test_who_can_be_reached_from_other_machines_needs_a_secret(host: str) -> None:
+    values = {"id": "n1", "database_url": "sqlite:///x.db", "host": host, "advertise_host": "n1.example"}
+    with pytest.raises(ConfigError, match="the same secret"):
+        load(NodeConfig, values)
+    assert load(NodeConfig, {**values, "secret": "s"}).host == host
+
+
+def test_who_listens_on_every_address_says_by_which_one_it_is_reached() -> None:
+    values = {"id": "s1", "members": ["s1"], "data_dir": "d", "host": "0.0.0.0", "secret": "s"}
+    with pytest.raises(ConfigError, match="advertise_host"):
+        load(SentinelConfig, values)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_no_secret(host: str) -> None:
+    assert not load(NodeConfig, {"id": "n1", "database_url": "sqlite:///x.db", "host": host}).secret

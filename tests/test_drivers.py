@@ -75,7 +75,7 @@ def test_a_broken_entry_point_gives_one_sentence(monkeypatch: pytest.MonkeyPatch
 
 def test_an_entry_point_that_is_no_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, ("wrong", "ha_stress.base.ids:new_task_id"))
-    with pytest.raises(ConfigError, match="is a function, not a Driver"):
+    with pytest.raises(ConfigError, match="is of type function, not a Driver"):
         registry.driver("wrong")
 
 

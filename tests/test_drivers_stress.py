@@ -287,6 +287,23 @@ async def test_a_leaving_worker_hands_over_and_is_idle_with_nothing_uncovered(
             assert target.counted() == 600
 
 
+async def test_a_worker_that_is_told_again_to_do_nothing_is_idle(
+    valkey: EmbeddedRedis, cluster: str, tmp_path: Path
+) -> None:
+    """Regression: after a failover a worker that had worked was never idle again; its stop ran into the deadline."""
+    with target_process() as target:
+        async with small_cluster(valkey.url, cluster, tmp_path) as world:
+            master, worker = await world.add("m", "a")
+            await world.promote(master)
+            await ended(master.store, await world.run_task(master, target.url, rate=100, duration_s=0.5))
+            await world.promote(master)
+
+            async def is_idle_in_the_new_epoch() -> bool:
+                return worker.info().applied[0] == master.record().epoch and worker.idle
+
+            await until(is_idle_in_the_new_epoch, "the worker says that it is idle")
+
+
 async def test_a_worker_that_is_cancelled_uploads_its_last_results(
     valkey: EmbeddedRedis, cluster: str, tmp_path: Path
 ) -> None:

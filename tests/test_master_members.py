@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ha_stress.cluster.members import NodeInfo, Role
+from ha_stress.drivers.stress.watch import Seen
 from ha_stress.master.members import Change, Gone, Joined, Membership
 from ha_stress.tasks.schedule import Holder
 
@@ -129,3 +130,17 @@ def test_gone_is_known_of_those_with_evidence_not_of_those_never_heard_of() -> N
     gone = [("a", "i1"), ("b", "i1"), ("c", "i1"), ("me", "i0")]
     assert all(members.known_gone(Holder(*name)) for name in gone)
     assert not any(members.known_gone(Holder(*name)) for name in [("a", "i2"), ("c", "i2"), ("d", "i1")])
+
+
+def test_each_event_counts_once() -> None:
+    seen = Seen()
+    assert seen.is_new(7, 1000) and seen.is_new(8, 1000)
+    assert not seen.is_new(8, 1000) and not seen.is_new(7, 1000)
+
+
+def test_events_count_after_redis_lost_its_data_and_numbers_them_from_1_again() -> None:
+    """Regression: the master was deaf for a dead worker until the numbers had caught up."""
+    seen = Seen()
+    assert seen.is_new(300, 1000)
+    assert seen.is_new(1, 1001) and seen.is_new(2, 1001)
+    assert not seen.is_new(1, 1001)

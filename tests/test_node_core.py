@@ -121,6 +121,27 @@ def test_the_winner_of_the_race_is_master_once_it_holds_the_lease() -> None:
     assert play.role() is Role.MASTER and play.acts()
 
 
+# --- without sentinels ---
+
+
+def test_without_sentinels_a_node_tries_to_follow_a_master_whose_process_is_another_one() -> None:
+    """Regression: the only node of a cluster was killed and restarted, and nobody was master for ever."""
+    play = NodePlay(sentinels=0)
+    assert only(play.reads(record(4, "n1", "n1-before")), core.Succeed) == [core.Succeed(record(4, "n1", "n1-before"))]
+    assert not only(play.reads(record(4, "n1", "n1-before")), core.Succeed), "one at a time"
+    assert not only(play.tell(core.ClaimAnswered(record(4, "n1", "n1-before"))), core.Succeed), "not in a tight loop"
+    assert len(only(play.let(1.0), core.Succeed)) == 1
+    assert only(play.tell(core.ClaimAnswered(mine(5))), core.HoldLease)
+
+
+def test_with_sentinels_or_priority_0_or_the_own_name_in_the_record_nobody_follows_by_itself() -> None:
+    assert not only(NodePlay().reads(another(4)), core.Succeed)
+    assert not only(NodePlay(sentinels=0, priority=0).reads(another(4)), core.Succeed)
+    assert not only(NodePlay(sentinels=0).reads(mine(4)), core.Succeed)
+    unread = NodePlay(sentinels=0)
+    assert not only(unread.tell(core.RecordSeen(another(4))), core.Succeed), "Redis must have been read"
+
+
 # --- leaving ---
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 from hypercorn.config import Config
+from hypercorn.events import Event, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
@@ -74,9 +75,17 @@ class _Stream:
 class _Server(TCPServer):
     """Hypercorn's side of a connection. Left alone it would keep a closed one until its idle timeout."""
 
+    _over = False
+
     async def _read_data(self) -> None:
         await super()._read_data()
+        self._over = True
         await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if self._over and isinstance(event, Updated):
+            return  # it would begin to wait for the next request
+        await super().protocol_send(event)
 
 
 class _Connections:

@@ -6,6 +6,7 @@ All problems are reported at once, each with its path. Durations are seconds and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -114,6 +115,11 @@ class NodeConfig(ClusterConfig):
     engines: int = Field(1, ge=1, le=256)
     sentinels: int = Field(3, ge=0, le=101)
 
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        _check_endpoint(self.host, self.advertise_host, self.secret)
+        return self
+
 
 class SentinelConfig(ClusterConfig):
     """One sentinel. `members` are the ids of all sentinels, this one included; `addresses` are hints, "host:port"."""
@@ -132,6 +138,7 @@ class SentinelConfig(ClusterConfig):
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
+        _check_endpoint(self.host, self.advertise_host, self.secret)
         problems = []
         if len(set(self.members)) != len(self.members):
             problems.append("members names a sentinel twice")
@@ -158,6 +165,20 @@ class SentinelConfig(ClusterConfig):
     @property
     def effective_quorum(self) -> int:
         return self.quorum or self.majority
+
+
+def _check_endpoint(host: str, advertise_host: str, secret: str) -> None:
+    """Who can be reached from other machines needs a secret, and an address at which they reach it."""
+    try:
+        address = ip_address(host)
+    except ValueError:  # a name: only this one is known to stay on the machine
+        local, everywhere = host == "localhost", False
+    else:
+        local, everywhere = address.is_loopback, address.is_unspecified
+    if not local and not secret:
+        raise ValueError(f"host {host} can be reached from other machines: give all processes the same secret")
+    if everywhere and not advertise_host:
+        raise ValueError(f"host {host} is every address: advertise_host must say by which one others reach it")
 
 
 def load(model: type[M], values: Mapping[str, Any]) -> M:

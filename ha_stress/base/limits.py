@@ -82,3 +82,5 @@ ENGINE_REPORTS_UNSENT_BYTES_MAX: Final = 1 << 18
 ENGINE_REPORTS_UNREAD_MAX: Final = 64
 #: Tasks that were taken away whose cursors an engine remembers, should they come back: a cursor never goes back.
 ENGINE_LANES_REMEMBERED_MAX: Final = 256
+#: Sentinels of one cluster; as in the configuration. A peer that pings under ever new names must not fill a node's memory.
+SENTINELS_MAX: Final = 101

@@ -9,6 +9,7 @@ is a comparison inside a script or can be repeated.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
@@ -64,7 +65,7 @@ def pool_for(url: str, connections_max: int) -> redis.ConnectionPool:
         )
         if not usable or parts.port == 0:
             raise ValueError("it must be redis://host:port/db, rediss://host:port/db or unix:///path")
-        return redis.ConnectionPool.from_url(
+        pool = redis.ConnectionPool.from_url(
             url,
             max_connections=connections_max,
             socket_timeout=SOCKET_TIMEOUT_S,
@@ -72,13 +73,22 @@ def pool_for(url: str, connections_max: int) -> redis.ConnectionPool:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"Redis URL {shown(url)} cannot be used: {error}") from None
+        # Options of the URL are arguments of a connection: making one (it dials nothing) finds those that do not exist.
+        pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError, redis.RedisError) as error:
+        reason = str(error).rpartition(".__init__() got an ")[2]
+        raise ConfigError(f"Redis URL {shown(url)} cannot be used: {reason}") from None
+    authorities = pool.connection_kwargs.get("ssl_ca_certs")
+    if authorities and not os.path.isfile(authorities):
+        raise ConfigError(f"Redis URL {shown(url)} cannot be used: ssl_ca_certs={authorities} is not a file")
+    return pool
 
 
 def mapped(error: BaseException, where: str) -> HaStressError:
     """Any error of redis-py or of a socket as one of ours."""
-    if isinstance(error, foreign.AuthenticationError | foreign.AuthorizationError | foreign.NoPermissionError):
+    if isinstance(error, foreign.NoPermissionError):
+        return BusUnavailable(f"Redis at {where} does not let our user do this: {error}")
+    if isinstance(error, foreign.AuthenticationError | foreign.AuthorizationError):
         return BusUnavailable(f"Redis at {where} refuses our user or password")
     if isinstance(error, foreign.TimeoutError | TimeoutError):
         return BusUnavailable(f"Redis at {where} did not answer within {SOCKET_TIMEOUT_S:g} s")
@@ -91,6 +101,10 @@ def mapped(error: BaseException, where: str) -> HaStressError:
         return ProtocolError(f"Redis at {where} holds something unexpected: {text.removeprefix('PROTOCOL ')}")
     if isinstance(error, foreign.DataError | foreign.InvalidResponse):
         return ProtocolError(f"Redis at {where}: {error}")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return BusUnavailable(
+            f"Redis at {where} shows a certificate that is not trusted here; name its authority with ?ssl_ca_certs=FILE"
+        )
     return BusUnavailable(f"Redis at {where} cannot be reached")
 
 

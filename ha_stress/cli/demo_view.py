@@ -103,9 +103,8 @@ class DemoView:
         self.head("What must hold")
         for name, holds in report["invariants"].items():
             mark = ("  ✓ ", "bold green") if holds else ("  ✗ ", "bold red")
-            self.screen.print(
-                Text.assemble(mark, (f"{name:<24}", "" if holds else "red"), (_MEANING.get(name, ""), "dim"))
-            )
+            head = Text.assemble(mark, (f"{name:<24}", "" if holds else "red"))
+            print_line(self.screen, head, Text(_MEANING.get(name, ""), "dim"))
         self.screen.print()
         total = report["failover"]["total_ms"]
         if report["ok"]:

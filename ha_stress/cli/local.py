@@ -167,8 +167,8 @@ class LocalCluster:
         if self.spec.fresh:
             self._forget()
         secret = self.dir / "secret"
-        if not secret.exists():
-            with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        if not secret.exists() or not secret.stat().st_size:  # empty: an earlier start was cut off right here
+            with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
 
     def _forget(self) -> None:

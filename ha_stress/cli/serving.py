@@ -44,6 +44,7 @@ async def _serve(settings: dict[str, Any]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, stop)
         nursery.start_soon(_go_when_overdue, stop, config.timing.stop_timeout_s + _STOP_MARGIN_S)
+        nursery.start_soon(_give_up_unless_ready, stop, on_ready, nursery.cancel_scope)
         if settings["stop_with_parent"]:
             nursery.start_soon(_stop_at_end_of_stdin, stop)
         await run(config, on_ready=on_ready, stop=stop)
@@ -64,10 +65,12 @@ class _Ready:
     """Tells whoever started us that we serve: one JSON line."""
 
     def __init__(self, fd: int, on_stdout: bool) -> None:
+        self.said = False
         self.fd = fd
         self.on_stdout = on_stdout
 
     def __call__(self, ready: dict[str, Any]) -> None:
+        self.said = True
         line = json.dumps({"pid": os.getpid()} | ready) + "\n"
         if self.on_stdout:
             sys.stdout.write(line)
@@ -85,6 +88,13 @@ async def _stop_on_signal(stop: trio.Event) -> None:
             if stop.is_set():
                 os._exit(128 + number)
             stop.set()
+
+
+async def _give_up_unless_ready(stop: trio.Event, ready: _Ready, scope: trio.CancelScope) -> None:
+    """A server that still waits for Redis has nothing to hand over, and nobody to say goodbye to."""
+    await stop.wait()
+    if not ready.said:
+        scope.cancel()
 
 
 async def _stop_at_end_of_stdin(stop: trio.Event) -> None:

@@ -67,7 +67,7 @@ def _load(point: metadata.EntryPoint) -> Driver:
         ) from error
     if not isinstance(loaded, Driver):
         raise ConfigError(
-            f"the entry point of driver {point.name!r} ({point.value}) is a {type(loaded).__name__}, not a Driver"
+            f"the entry point of driver {point.name!r} ({point.value}) is of type {type(loaded).__name__}, not a Driver"
         )
     return loaded
 

@@ -47,6 +47,10 @@ class EngineReport:
     service_us: bytes
 
 
+def _nothing() -> None:
+    pass
+
+
 class EnginePool:
     """`reports` must be read all the time; a slow reader makes the engines report less often, nothing is lost.
 
@@ -60,6 +64,8 @@ class EnginePool:
             raise ValueError("a pool has at least one engine")
         self._count = engines
         self._on_stall = on_stall
+        #: Called whenever an engine says that it has, or has no more, something to do: `idle` may have changed.
+        self.on_idle: Callable[[], None] = _nothing
         self._engines: list[_Engine] = []
         self._nursery: trio.Nursery | None = None
         self._number = 0
@@ -128,6 +134,7 @@ class EnginePool:
                 await self._send_report.send(_report(message))
             case "idle":
                 engine.idle_after = message["n"] if message["idle"] else -1
+                self.on_idle()
             case "stalled":
                 assert self._nursery is not None
                 self._nursery.start_soon(self._after_stall, engine)

@@ -9,7 +9,8 @@ Rules:
   - the record with the higher epoch is the truth, wherever it came from; whoever sees a lower one in Redis mends it;
   - a lease counts from the moment at which its renewal was *sent*, and a margin before its end nobody acts any more;
   - the first lock may be raced for only while no record exists anywhere: neither in Redis nor in the file of any sentinel,
-    so a majority of the configured sentinels must have said so to this very process.
+    so a majority of the configured sentinels must have said so to this very process;
+  - in a cluster without sentinels nobody elects: there a master whose lease has run out is followed by whoever is first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from ha_stress.base.config import NodeConfig
+from ha_stress.base.limits import SENTINELS_MAX
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import Role
 from ha_stress.wire.messages import Ping
@@ -88,6 +90,13 @@ class ClaimFirst:
 
 
 @dataclass(frozen=True, slots=True)
+class Succeed:
+    """Follow this record under the next epoch if nobody holds its lease any more; then feed ClaimAnswered."""
+
+    record: Mastership
+
+
+@dataclass(frozen=True, slots=True)
 class Repair:
     record: Mastership
 
@@ -109,7 +118,7 @@ class Emit:
     subject: str = ""
 
 
-Effect = HoldLease | ClaimFirst | Repair | BecomeMaster | BecomeWorker | Emit
+Effect = HoldLease | ClaimFirst | Succeed | Repair | BecomeMaster | BecomeWorker | Emit
 
 #: A lost race or an unanswered claim is tried again after this long, and a random part more.
 CLAIM_RETRY_S = 0.25
@@ -147,7 +156,8 @@ class NodeCore:
             case RecordSeen(record, from_bus):
                 self._see(record, now, from_bus=from_bus)
             case SentinelPinged(ping):
-                self.heard_epochs[ping.sender] = max(ping.voted_epoch, ping.record.epoch)
+                if ping.sender in self.heard_epochs or len(self.heard_epochs) < SENTINELS_MAX:
+                    self.heard_epochs[ping.sender] = max(ping.voted_epoch, ping.record.epoch)
                 self._see(ping.record, now)
             case LeaseAnswered(sent_at, held, newest):
                 self._lease_answered(sent_at, held, newest, now)
@@ -173,7 +183,7 @@ class NodeCore:
             moments.append(self._renew_due)
         if self.role is Role.MASTER and not self.suspended:
             moments.append(self.acting_until)
-        if self._may_claim():
+        if self._may_claim() or self._may_succeed():
             moments.append(self._claim_due)
         return min(moments, default=float("inf"))
 
@@ -245,12 +255,21 @@ class NodeCore:
             return False
         return len(self.heard_epochs) >= self._sentinel_majority()
 
+    def _may_succeed(self) -> bool:
+        """The record stands in Redis, names another process, and there is no sentinel to judge whether that one lives."""
+        if self.config.sentinels or self.config.priority == 0 or self._claim_pending:
+            return False
+        if self.role is not Role.WORKER or self.leaving or self._named():
+            return False
+        return self.record.epoch > 0 and self._bus_record == self.record
+
     def _sentinel_majority(self) -> int:
         return self.config.sentinels // 2 + 1 if self.config.sentinels else 0
 
     def _claim_answered(self, newest: Mastership | None, now: float) -> None:
         self._claim_pending = False
-        self._claim_due = now + CLAIM_RETRY_S * (1 + self._random())
+        pause_s = self.timing.lease_renew_s if self.record.epoch else CLAIM_RETRY_S
+        self._claim_due = now + pause_s * (1 + self._random())
         if newest is not None:
             self._see(newest, now, from_bus=True)
 
@@ -274,3 +293,6 @@ class NodeCore:
         if self._may_claim() and now >= self._claim_due:
             self._claim_pending = True
             self._out.append(ClaimFirst())
+        elif self._may_succeed() and now >= self._claim_due:
+            self._claim_pending = True
+            self._out.append(Succeed(self.record))

@@ -163,6 +163,8 @@ class NodeServer:
                 self._nursery.start_soon(self._hold_lease, record)
             case core.ClaimFirst():
                 self._nursery.start_soon(self._claim_first)
+            case core.Succeed(record):
+                self._nursery.start_soon(self._succeed, record)
             case core.Repair(record):
                 self._nursery.start_soon(self._repair, record)
             case core.BecomeMaster(record):
@@ -199,6 +201,36 @@ class NodeServer:
             self.feed(core.ClaimAnswered(None))
         else:
             self.feed(core.ClaimAnswered(newest))
+
+    async def _succeed(self, record: Mastership) -> None:
+        try:
+            newest = await self._follow(record)
+        except BusUnavailable:
+            newest = None
+        self.feed(core.ClaimAnswered(newest))
+
+    async def _follow(self, record: Mastership) -> Mastership:
+        """Take the place of a master whose lease has run out, in a cluster without sentinels; the record that stands."""
+        if await self.bus.lease_owner():
+            return record
+        if record.node != self.config.id:
+            # A master that lives takes a lease that was lost with the data of Redis again, well within this time.
+            await trio.sleep(self.config.timing.lease_ttl_s)
+            if await self.bus.lease_owner():
+                return record
+        why = "the lease ran out, and there are no sentinels"
+        mine = Mastership(epoch=record.epoch + 1, node=self.config.id, incarnation=self.holder.incarnation, why=why)
+        story = {
+            "epoch": mine.epoch,
+            "kind": "failover",
+            "leader": self.config.id,
+            "old": {"node": record.node, "incarnation": record.incarnation},
+            "winner": {"node": mine.node, "incarnation": mine.incarnation},
+            "cause": why,
+            "outcome": "awarded",
+            "at": self.clock.wall(),
+        }
+        return (await self.bus.award(mine, failover=story, source=self.config.id)).newest
 
     async def _repair(self, record: Mastership) -> None:
         try:

@@ -25,6 +25,22 @@ _log = log.get(__name__)
 _LOOK_S = 0.25
 
 
+class Seen:
+    """Which event was taken last: each counts once, also one that is published twice or read again from the stream.
+
+    A Redis that lost its data counts from 1 again, without any connection breaking; then the time tells what is new.
+    """
+
+    def __init__(self) -> None:
+        self._sequence = self._at_ms = 0
+
+    def is_new(self, sequence: int, at_ms: int) -> bool:
+        if sequence <= self._sequence and at_ms <= self._at_ms:
+            return False
+        self._sequence, self._at_ms = sequence, max(self._at_ms, at_ms)
+        return True
+
+
 class Watch:
     """Keeps a `Membership` true. `on_change` is called when planning may come out differently."""
 
@@ -32,7 +48,7 @@ class Watch:
         self._node = node
         self._on_change = on_change
         self._membership = Membership(node.holder.node, node.config.timing.info_expiry_s)
-        self._last_event = 0
+        self._seen = Seen()
         self._read_due = 0.0
         self._events_due = True
         #: The records have been read at least once.
@@ -108,9 +124,6 @@ class Watch:
     async def _replay(self) -> list[Change]:
         """What was declared while nobody listened here."""
         events = await self._node.bus.events()
-        newest = max((event.sequence for event in events), default=0)
-        if newest < self._last_event:
-            self._last_event = 0  # Redis lost its data and counts from 1 again
         self._events_due = False
         return [
             change
@@ -131,10 +144,9 @@ class Watch:
     def _event(self, fields: dict[str, object], *, replayed: bool) -> list[Change]:
         """`+odown` about a node: it is gone at once. Each event counts once (a publication may come twice)."""
         sequence, detail, at_ms = fields.get("sequence"), fields.get("detail"), fields.get("at_ms")
-        if not isinstance(sequence, int) or sequence <= self._last_event:
+        if not isinstance(sequence, int) or not isinstance(at_ms, int) or not self._seen.is_new(sequence, at_ms):
             return []
-        self._last_event = sequence
-        if fields.get("name") != "+odown" or not isinstance(detail, dict) or not isinstance(at_ms, int):
+        if fields.get("name") != "+odown" or not isinstance(detail, dict):
             return []
         if fields.get("cause") not in _GONE_CAUSES:
             return []

@@ -47,6 +47,7 @@ class StressWorker(WorkNodeDriver):
         self._engines_run = False
         self._acknowledged_due = 0.0
         self._results = trio.Event()  # there is something to deliver
+        self.pool.on_idle = self._report
 
     async def work(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -86,17 +87,22 @@ class StressWorker(WorkNodeDriver):
                     self._outbox.doubt(self.node.clock.now())
 
     async def _on_stall(self) -> None:
-        """The engines stood still: the share may be somebody else's by now, or is being given away just now."""
-        await trio.sleep(_DECISION_S)
-        await self._reread()
+        """The engines stood still: the share may be somebody else's by now, or is being given away just now.
 
-    async def _reread(self) -> None:
+        Read until there is an answer: the pool ends this after a while, for the load shall not wait for Redis for ever.
+        """
+        await trio.sleep(_DECISION_S)
+        while not await self._reread():  # noqa: ASYNC110  only asking can tell
+            await trio.sleep(_DECISION_S)
+
+    async def _reread(self) -> bool:
+        """Carry out what the assignment says; False if it could not be read."""
         async with self._reading:
             try:
                 assignment = await self.node.bus.assignment(self.node.holder.node)
             except (Unavailable, ProtocolError) as error:
                 _log.warning("the assignment cannot be read", problem=str(error))
-                return
+                return False
             match self._core.consider(assignment, self.node.record().epoch):
                 case Apply(assignment=news):
                     await self.pool.apply(news.shares)
@@ -110,6 +116,7 @@ class StressWorker(WorkNodeDriver):
                     _log.info("an assignment was refused", reason=reason)
                 case _:
                     pass
+        return True
 
     async def _publish(self) -> None:
         """The acknowledgement. It is not waited for: info is published periodically anyway."""
