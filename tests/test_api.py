@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,23 +9,10 @@ import trio
 from hdrh.histogram import HdrHistogram
 
 from ha_stress.base.limits import API_BODY_BYTES_MAX
-from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.tasks.ledger import Counters, Frame
 from ha_stress.tasks.schedule import Holder, Plan, Revision
 from ha_stress.tasks.spec import Status
-from tests.api_support import RECORD, TASK, Api, open_api
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with EmbeddedRedis.start(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
-
-
-@pytest.fixture
-async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[Api]:
-    async with open_api(redis_url, tmp_path, tmp_path.name.replace("_", "-")[:60]) as opened:
-        yield opened
+from tests.api_support import RECORD, TASK, Api
 
 
 async def test_a_task_is_created_once_however_often_it_is_sent(api: Api) -> None:

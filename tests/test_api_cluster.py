@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,7 @@ from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.cluster.events import Event
 from ha_stress.cluster.members import Role, SentinelInfo
 from tests.api_support import RECORD, TASK, Api, open_api
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with EmbeddedRedis.start(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
-
-
-@pytest.fixture
-async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[Api]:
-    async with open_api(redis_url, tmp_path, tmp_path.name.replace("_", "-")[:60]) as opened:
-        yield opened
+from tests.redis_server import plain_client
 
 
 async def test_status_says_who_is_who(api: Api) -> None:
@@ -123,6 +111,21 @@ async def test_there_is_a_bound_on_event_streams(api: Api) -> None:
                 await nursery.start(listen)
             assert "event streams" in await api.refused("GET", "/events/stream", status=503)
             nursery.cancel_scope.cancel()
+
+
+async def test_an_event_stream_goes_on_after_redis_lost_its_data_and_counts_from_one_again(
+    api: Api, redis_url: str
+) -> None:
+    bus = api.node.bus
+    for _ in range(3):
+        await bus.add_event(Event(name="+node", source="s1", epoch=1))
+    with trio.fail_after(20):
+        async with api.http.stream("GET", "/api/v1/events/stream?after=2") as answer:
+            lines = (line async for line in answer.aiter_lines() if line.startswith("id: "))
+            assert await anext(lines) == "id: 3"
+            plain_client(redis_url).delete(bus.keys.events, bus.keys.event_sequence)
+            await bus.add_event(Event(name="-node", source="s1", epoch=1))
+            assert await anext(lines) == "id: 1"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,23 +15,10 @@ from ha_stress.api.gate import Gate, plain_enough
 from ha_stress.api.serve import serve
 from ha_stress.base.errors import ConfigError, ProtocolError
 from ha_stress.base.limits import API_STRUCTURE_BYTES_MAX, API_TURNS_MAX
-from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.tasks.schedule import NodeAssignment, TaskShare
 from ha_stress.tasks.spec import HttpRequest, TaskSpec, check_spec
 from ha_stress.wire.codec import encode
-from tests.api_support import TASK, Api, open_api
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with EmbeddedRedis.start(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
-
-
-@pytest.fixture
-async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[Api]:
-    async with open_api(redis_url, tmp_path, tmp_path.name.replace("_", "-")[:60]) as opened:
-        yield opened
+from tests.api_support import TASK, Api
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,7 @@ class EventStream(Response):
             position: int | None = self.after
             while True:
                 try:
-                    if position is None:
-                        newest = await self._events(0, 1)
-                        position = newest[-1].sequence if newest else 0
-                    position = await self._replay(send, position)
+                    position = await self._replay(send, await self._place(position))
                 except BusUnavailable as error:
                     await self._send(send, f": {str(error).splitlines()[0]}\n\n")
                 except trio.TooSlowError:
@@ -94,6 +91,15 @@ class EventStream(Response):
                             break
                 if waited.cancelled_caught:
                     await self._send(send, ": still here\n\n")
+
+    async def _place(self, position: int | None) -> int:
+        """Where to read on: from now on if nothing was asked for; from the beginning if the stream ends before
+        `position`, as it does after a Redis has lost its data and counts from 1 again."""
+        newest = await self._events(0, 1)
+        end = newest[-1].sequence if newest else 0
+        if position is None:
+            return end
+        return position if position <= end else 0
 
     async def _replay(self, send: Send, position: int) -> int:
         """Send everything after `position`; the new position."""
