@@ -21,6 +21,8 @@ def _master(node: NodeServices) -> MasterDriver:
 
 
 def _worker(node: NodeServices) -> WorkNodeDriver:
+    # The other side is loaded too: a promotion is no time to read modules from disk (11 ms of some 100).
+    import ha_stress.drivers.stress.master  # noqa: F401
     from ha_stress.drivers.stress.worker import StressWorker
 
     return StressWorker(node)
