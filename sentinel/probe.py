@@ -25,6 +25,8 @@ Address = tuple[str, int]
 #: Fast dials beyond `crash_dials`: while a process is being torn down, its port may still take connections and then drop
 #: them, which is no refusal.
 SPARE_DIALS = 5
+#: After such a dial: measured, the port is gone 2 to 12 ms after the connections are.
+WASTED_DIAL_PAUSE_S = 0.005
 
 
 class Dialler:
@@ -37,10 +39,12 @@ class Dialler:
     def connection_broke(self) -> None:
         self._fast_left = self._timing.crash_dials + SPARE_DIALS
 
-    def pause_s(self) -> float:
-        """How long to wait before the next dial, after a failed one."""
+    def pause_s(self, *, refused: bool) -> float:
+        """How long to wait before the next dial, after one that was refused or failed otherwise."""
         if self._fast_left > 1:
             self._fast_left -= 1
+            if not refused:
+                return WASTED_DIAL_PAUSE_S
             # One millisecond more than the even share, so that the span is never a rounding error too short.
             return self._timing.crash_confirm_s / max(1, self._timing.crash_dials - 1) + 0.001
         return self._timing.ping_period_s * (0.75 + 0.5 * random.random())
@@ -72,12 +76,12 @@ class NodeProbe:
         """Until cancelled."""
         while True:
             address = self._address()
-            if address is not None and await self._dial(*address):
-                continue
-            await trio.sleep(self._dialler.pause_s())
+            failure = MeshUnavailable("its address is not known") if address is None else await self._dial(*address)
+            if failure is not None:
+                await trio.sleep(self._dialler.pause_s(refused=failure.refused))
 
-    async def _dial(self, host: str, port: int) -> bool:
-        """One connection from dial to loss. Returns whether there was one."""
+    async def _dial(self, host: str, port: int) -> MeshUnavailable | None:
+        """One connection from dial to loss; or why there was none."""
         timeout_s = max(self._timing.ping_period_s, 0.2)
         try:
             async with connect_mesh(host, port, self._secret, connect_timeout_s=timeout_s) as connection:
@@ -89,8 +93,8 @@ class NodeProbe:
                     self._feed(fx.NodeConnectionLost(self._node))
         except MeshUnavailable as error:
             self._feed(fx.DialFailed(self._node, error.refused))
-            return False
-        return True
+            return error
+        return None
 
     async def _converse(self, connection: Connection) -> None:
         """Ping and listen until the connection breaks, or answers nothing for so long that a new one is the better bet."""

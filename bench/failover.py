@@ -1,0 +1,152 @@
+"""The failover beside that of Valkey Sentinel: same machine, same run, same `down_after`, one observer.
+
+    python -m bench.failover [--rounds 10] [--json] [--plot FILE.png]
+
+Rounds alternate between the two systems and between kill -9 and SIGSTOP of the master. Both systems are up all the time;
+a round begins when both are well, at a random moment of their ping periods. Exit code 1 if a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import redis
+
+from bench.failover_figures import (
+    DOWN_AFTER_S,
+    FIELDS,
+    OURS,
+    SYSTEMS,
+    TITLES,
+    VALKEY,
+    Cause,
+    Round,
+    Rounds,
+    report_of,
+    table,
+    verdicts,
+)
+from bench.failover_ours import Ours
+from bench.failover_valkey import Valkey
+from ha_stress.base.errors import HaStressError
+
+#: Every period of both systems (pings, hellos) is at most this long, but for Valkey's hellos; the phase shall be random.
+PHASE_S: Final = 1.0
+#: After a restart the machine shall be quiet again.
+SETTLE_S: Final = 1.0
+
+
+class System(Protocol):
+    def fail(self, cause: Cause) -> Round: ...
+
+
+def measure(count: int) -> dict[str, Any]:
+    load_before = os.getloadavg()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        valkey = stack.enter_context(Valkey(directory / VALKEY, free_ports))
+        ours = stack.enter_context(Ours(directory / OURS))
+        rounds = _alternate({OURS: ours, VALKEY: valkey}, count)
+    return report_of(rounds) | {
+        "conditions": {
+            "down_after_ms": round(DOWN_AFTER_S * 1000),
+            "valkey": valkey.version,
+            "cores": os.cpu_count(),
+            "load_average_before": round(load_before[0], 2),
+            "load_average_after": round(os.getloadavg()[0], 2),
+        }
+    }
+
+
+def _alternate(systems: dict[str, System], count: int) -> Rounds:
+    rounds: Rounds = {cause: {name: [] for name in SYSTEMS} for cause in Cause}
+    for number in range(count):
+        for cause in Cause:
+            for name in SYSTEMS if number % 2 == 0 else reversed(SYSTEMS):
+                time.sleep(SETTLE_S + random.uniform(0, PHASE_S))
+                one = systems[name].fail(cause)
+                rounds[cause][name].append(one)
+                figures = ", ".join(f"{field} {getattr(one, field):.0f}" for field in FIELDS)
+                say(f"round {number + 1} of {count}, {TITLES[cause]:<8} {name:<7} {figures}")
+    return rounds
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones that nobody listened on a moment ago."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def plot(report: dict[str, Any], path: Path) -> None:
+    """A dot for each round. Needs matplotlib, which is no dependency of this project."""
+    try:
+        importlib.import_module("matplotlib").use("Agg")
+        pyplot: Any = importlib.import_module("matplotlib.pyplot")
+    except ImportError:
+        say(f"{path} was not drawn: matplotlib is not installed here.")
+        return
+    figure, axes = pyplot.subplots(1, len(Cause), sharey=True, figsize=(11, 5))
+    for axis, cause in zip(axes, Cause, strict=True):
+        for place, (name, colour) in enumerate(((OURS, "tab:blue"), (VALKEY, "tab:red"))):
+            for column, field in enumerate(FIELDS):
+                values = report[cause][name][field]["rounds"]
+                x = [column + 0.3 * place + 0.01 * step for step in range(len(values))]
+                axis.plot(x, values, ".", color=colour, label=name if column == 0 else None)
+        axis.set_xticks(range(len(FIELDS)), list(FIELDS.values()), fontsize=7)
+        axis.set_title(f"{TITLES[cause]} of the master")
+        axis.set_yscale("log")
+    axes[0].set_ylabel("ms after the signal")
+    axes[0].legend()
+    figure.savefig(path, dpi=120)
+
+
+def say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _rounds(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1000")
+    return value
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.failover", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument("--rounds", type=_rounds, default=10, help="of each system and cause (default 10)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw every round, if matplotlib is installed")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
+    try:
+        report = measure(options.rounds)
+    except (HaStressError, redis.RedisError) as error:
+        say(f"error: {error}")
+        return 1
+    if options.json:
+        print(json.dumps(report))
+    else:
+        print("\n\n".join(table(report, cause) for cause in Cause), *verdicts(report), sep="\n")
+        print(", ".join(f"{name} {value}" for name, value in report["conditions"].items()))
+    if options.plot:
+        plot(report, options.plot)
+    return 0 if all(goal["met"] for goal in report["goals"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
