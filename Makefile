@@ -12,7 +12,7 @@ STAMP  := $(VENV)/.installed
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test check format demo sim bench-idle bench-engine lock clean
+.PHONY: help venv test check format demo sim sim-mutants bench-idle bench-engine bench-failover lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -48,11 +48,17 @@ demo: $(STAMP) ## a local cluster under load loses its master (TARGET=URL, ARGS=
 sim: $(STAMP) ## simulate the real cores under faults (SEEDS=200, or SEED=7 for one again)
 	@$(BIN)/python -m tests.sim --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+sim-mutants: $(STAMP) ## plant defects in the cores: after how many seeds is each caught (SEEDS=2000 at most)
+	@$(BIN)/python -m tests.sim.mutants $(if $(filter command line environment,$(origin SEEDS)),--seeds $(SEEDS)) $(ARGS)
+
 bench-idle: $(STAMP) ## what an idle cluster costs
 	@$(BIN)/python -m bench.idle $(ARGS)
 
 bench-engine: $(STAMP) ## what one engine sends a second, and how punctually
 	@$(BIN)/python -m bench.engine $(ARGS)
+
+bench-failover: $(STAMP) ## the failover beside that of Valkey Sentinel
+	@$(BIN)/python -m bench.failover $(ARGS)
 
 # async-timeout: redis needs it on Python before 3.11.3 only, so a newer one would not list it.
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows

@@ -144,6 +144,8 @@ class Sentinel:
         if isinstance(message, Views | PreVoteRequest | VoteRequest):
             self._learn(message.record, now)
         campaign = self.campaign
+        # In tilt no answer counts: `_drive` ends the campaign in this same step.
+        asking = None if self.watch.tilt else campaign.phase
         match message:
             case Views():
                 self.watch.heard[message.sender] = Heard(now, message)
@@ -154,10 +156,10 @@ class Sentinel:
             case VoteRequest():
                 self._out.extend(self.voter.answer_vote(message, self._standing(now)))
             case PreVoteReply(sender=sender, epoch=epoch, granted=granted, reason=reason):
-                if campaign.phase is Phase.PRE_VOTE and campaign.count(sender, epoch, granted, reason):
+                if asking is Phase.PRE_VOTE and campaign.count(sender, epoch, granted, reason):
                     self._vote_for_self(now)
             case VoteReply(sender=sender, epoch=epoch, granted=granted, reason=reason):
-                if campaign.phase is Phase.VOTING and campaign.count(sender, epoch, granted, reason):
+                if asking is Phase.VOTING and campaign.count(sender, epoch, granted, reason):
                     self._lead(now)
             case _:
                 assert_never(message)

@@ -196,6 +196,34 @@ def test_whoever_was_passed_over_stays_so_until_a_master_acts() -> None:
     assert play.core.watch.passed_over == {}
 
 
+def test_when_all_others_were_passed_over_they_are_tried_again_instead_of_nobody_ever() -> None:
+    play = awarded()
+    alive = ("n2", "n3")
+    play.let(play.timing.accept_timeout_s + 0.001, answering=alive)
+    play.peer_views("s2", down=("n2",))
+    play.let(play.timing.ping_period_s + play.timing.desync_s + 0.01, answering=alive)
+    play.save(play.pre_vote("s2", 3))
+    play.save(play.award(play.vote("s2", 3)))
+    assert play.core.record == record(3, "n3")
+    play.let(play.timing.accept_timeout_s + 0.001, answering=alive)
+    assert play.core.watch.passed_over == {"n2": "n2-a", "n3": "n3-a"}
+
+    play.peer_views("s2", down=("n3",))
+    play.let(play.timing.ping_period_s + play.timing.desync_s + 0.01, answering=alive)
+    play.save(play.pre_vote("s2", 4))
+    hopeless = play.vote("s2", 4)
+    rows = event(hopeless, "-failover-abort-no-good-node").detail["candidates"]
+    assert {row["node"]: row["dropped"] for row in rows}["n2"] == "was named in this failover and did not act"
+    assert "n2" not in play.core.watch.passed_over, "nobody else is left: it must get another chance"
+
+    play.peer_views("s2", down=("n3",))
+    play.let(play.core.campaign.next_deadline() - play.now + 0.01, answering=alive)
+    assert play.phase() is Phase.PRE_VOTE
+    play.save(play.pre_vote("s2", 5))
+    (award,) = only(play.vote("s2", 5), fx.Award)
+    assert award.record == record(5, "n2")
+
+
 def test_a_winner_that_crashes_before_it_accepts_is_not_waited_for() -> None:
     play = awarded()
     effects = play.crash("n2") + play.peer_views("s2", down=("n2",))
@@ -306,3 +334,15 @@ def test_a_failover_of_a_killed_master_takes_well_under_the_time_of_silence() ->
     began = play.now
     play.save(play.award(play.elected()))
     assert play.now - began < 0.2
+
+
+@pytest.mark.parametrize("stalled_s", [1.0, 1.5, 2.01])
+def test_a_sentinel_that_wakes_up_in_tilt_is_not_elected_by_a_vote_that_waited_for_it(stalled_s: float) -> None:
+    play = Play.watching()
+    play.master_falls()
+    play.save(play.pre_vote("s2", 2))
+    play.now = play.core.deadline() + stalled_s
+    effects = play.vote("s2", 2)
+    assert "+tilt" in said(effects)
+    assert "+elected-leader" not in said(effects) and not only(effects, fx.Award)
+    assert play.core.campaign.phase is Phase.IDLE

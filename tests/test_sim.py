@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.sim import faults, mutants
 from tests.sim.builds import DEFECTS
+from tests.sim.mutants import hunt
 from tests.sim.runner import run_seed, run_seeds
 
 ROOT = Path(__file__).parent.parent
 SEEDS = 300
-FAULT_KINDS = 20
+FAULT_KINDS = 21
 #: Each planted defect must show within this many seeds; most show in the first few.
 DEFECT_SEEDS = 300
 
@@ -52,4 +56,29 @@ def test_watching_a_seed_does_not_change_it() -> None:
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_planted_defect_is_caught(defect: str) -> None:
-    assert any(run_seed(seed, defect).violations for seed in range(DEFECT_SEEDS)), f"nobody noticed: {defect}"
+    verdict = hunt(defect, DEFECT_SEEDS)
+    assert verdict.caught, f"nobody noticed: {defect}"
+    assert verdict.invariant != "the core raises nothing", "a defect that only crashes tests nothing"
+
+
+def test_a_jump_of_the_wall_clock_changes_nothing_for_the_sound_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    jumped = run_seed(9)
+    monkeypatch.setattr(faults, "CLOCK_PACE_S", 1e9)
+    steady = run_seed(9)
+    assert jumped.faults[faults.CLOCK_JUMP] > 0
+    assert steady.faults == jumped.faults - Counter({faults.CLOCK_JUMP: jumped.faults[faults.CLOCK_JUMP]})
+    assert (steady.counts, steady.settled_s) == (jumped.counts, jumped.settled_s)
+
+
+def test_the_command_names_each_defect_with_its_seeds_and_its_invariant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "acting after the lease"
+    monkeypatch.setattr(sys, "argv", ["mutants", "--only", name, "--jobs", "1", "--json"])
+    assert mutants.main() == 0
+    said = json.loads(capsys.readouterr().out)
+    (defect,) = said["defects"]
+    assert said["missed"] == 0
+    assert (defect["name"], defect["caught"], defect["invariant"]) == (name, True, "nobody acts after its lease")
+    monkeypatch.setattr(sys, "argv", ["mutants", "--only", name, "--jobs", "1", "--seeds", "0"])
+    assert mutants.main() == 1, "a defect that is missed must fail the command"

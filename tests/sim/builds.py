@@ -1,25 +1,28 @@
 """What is simulated: the sound cores, or the same cores with one planted defect each.
 
-A simulator that catches nothing proves nothing; `tests/test_sim.py` demands that each of these is caught.
+A simulator that catches nothing proves nothing; `tests/test_sim.py` and `python -m tests.sim.mutants` demand that each of
+these is caught.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from ha_stress.cluster.mastership import Mastership
-from ha_stress.cluster.members import Role
 from ha_stress.node.core import NodeCore
-from ha_stress.wire.messages import VoteRequest
+from ha_stress.worker.core import WorkerCore
 from sentinel.core import Sentinel
-from sentinel.effects import SaveVote, SendPeer
-from sentinel.failover import Campaign
-from sentinel.votes import Standing, Voter
+from tests.sim import broken_nodes as nodes
+from tests.sim import broken_sentinels as sentinels
 
 
-def _as_it_is(core: Sentinel) -> None:
-    """The sound core needs no preparation."""
+class Script(Enum):
+    """The scripts of Redis whose comparison can be left out."""
+
+    AWARD = auto()
+    HOLD_LEASE = auto()
+    REPAIR = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,125 +31,63 @@ class Build:
     any, the seed chooses."""
 
     node: type[NodeCore] = NodeCore
-    prepare_sentinel: Callable[[Sentinel], None] = _as_it_is
-    award_compares: bool = True
+    worker: type[WorkerCore] = WorkerCore
+    prepare_sentinel: Callable[[Sentinel], None] = sentinels.as_it_is
+    lax_script: Script | None = None
     store_open: bool = False
     forgets_votes: bool = False
+    #: Nodes read the record again from time to time, and not only when something was published.
+    rereads: bool = True
+    #: Who takes the time from the clock on the wall, which jumps, instead of from the monotonic one.
+    nodes_on_wall_clock: bool = False
+    sentinels_on_wall_clock: bool = False
     faults: tuple[str, ...] = ()
-
-
-class _EagerVoter(Voter):
-    """The reply leaves before the vote is on disk."""
-
-    def answer_vote(self, request: VoteRequest, standing: Standing) -> list[SaveVote | SendPeer]:
-        out = super().answer_vote(request, standing)
-        if any(isinstance(effect, SaveVote) for effect in out):
-            return [self._reply(request.sender, request.epoch, ""), *out]
-        return out
-
-
-class _TwoFacedVoter(Voter):
-    """A second candidate of the same epoch gets a vote as well."""
-
-    def answer_vote(self, request: VoteRequest, standing: Standing) -> list[SaveVote | SendPeer]:
-        if request.epoch == self.state.voted_epoch:
-            return [self._reply(request.sender, request.epoch, "")]
-        return super().answer_vote(request, standing)
-
-
-class _CarelessCount(Campaign):
-    """Replies count whatever their epoch is."""
-
-    __slots__ = ()
-
-    def count(self, sender: str, epoch: int, granted: bool, reason: str) -> bool:
-        return super().count(sender, self.epoch, granted, reason)
-
-
-class _Deadlineless(NodeCore):
-    """Acts on after the end of its lease."""
-
-    def may_act(self, now: float) -> bool:
-        return self.role is Role.MASTER and self.record.held_by(*self.me)
-
-
-class _LateLease(NodeCore):
-    """Counts the lease from the answer instead of from the question."""
-
-    def _lease_answered(self, sent_at: float, held: bool, newest: Mastership | None, now: float) -> None:
-        super()._lease_answered(now, held, newest, now)
-
-
-class _Forgiving(NodeCore):
-    """Takes any record as the truth, whatever its epoch."""
-
-    def _see(self, record: Mastership, now: float, *, from_bus: bool = False) -> None:
-        if record.epoch and record.epoch < self.record.epoch:
-            self.record = record
-        super()._see(record, now, from_bus=from_bus)
-
-
-class _GivingUp(Sentinel):
-    """One winner that does not act in time ends all failovers."""
-
-    def _may_campaign(self, now: float) -> bool:
-        return not self.watch.passed_over and super()._may_campaign(now)
-
-
-class _Careless(Sentinel):
-    """Leaves a Redis alone that knows less than it does itself."""
-
-    def _read_record(self, record: Mastership, now: float) -> None:
-        if record.epoch >= self.record.epoch:
-            super()._read_record(record, now)
-
-
-class _CarelessNode(NodeCore):
-    """The same of a node."""
-
-    def _see(self, record: Mastership, now: float, *, from_bus: bool = False) -> None:
-        super()._see(record, now)
-
-
-def _repairs_nothing(core: Sentinel) -> None:
-    core.__class__ = _Careless
-
-
-def _voter(kind: type[Voter]) -> Callable[[Sentinel], None]:
-    def prepare(core: Sentinel) -> None:
-        core.voter.__class__ = kind
-
-    return prepare
-
-
-def _counts_all(core: Sentinel) -> None:
-    core.campaign.__class__ = _CarelessCount
-
-
-def _quorum_elects(core: Sentinel) -> None:
-    core.watch.quorum = core.campaign.majority = 1
-
-
-def _gives_up(core: Sentinel) -> None:
-    core.__class__ = _GivingUp
 
 
 SOUND = Build()
 DEFECTS: dict[str, Build] = {
-    "reply before the vote is saved": Build(prepare_sentinel=_voter(_EagerVoter)),
-    "two votes in one epoch": Build(prepare_sentinel=_voter(_TwoFacedVoter)),
-    "votes of any epoch count": Build(prepare_sentinel=_counts_all, faults=("stragglers", "partition", "crash master")),
-    "quorum instead of majority": Build(prepare_sentinel=_quorum_elects),
+    # votes
+    "reply before the vote is saved": Build(prepare_sentinel=sentinels.with_voter(sentinels.EagerVoter)),
+    "two votes in one epoch": Build(prepare_sentinel=sentinels.with_voter(sentinels.TwoFacedVoter)),
+    "votes of any epoch count": Build(
+        prepare_sentinel=sentinels.counts_all, faults=("stragglers", "partition", "crash master")
+    ),
     "votes forgotten by a restart": Build(forgets_votes=True),
-    "award without comparing epochs": Build(award_compares=False, faults=("partition", "crash master", "redis stall")),
-    "acting after the lease": Build(node=_Deadlineless),
-    "lease counted from the answer": Build(node=_LateLease),
-    "lower epochs believed": Build(node=_Forgiving),
-    "a forgetful Redis is not repaired": Build(
-        node=_CarelessNode, prepare_sentinel=_repairs_nothing, faults=("redis data loss", "redis loses a second")
+    "vote given in tilt": Build(prepare_sentinel=sentinels.with_voter(sentinels.DazedVoter)),
+    "vote while the master is seen up": Build(prepare_sentinel=sentinels.with_voter(sentinels.ObligingVoter)),
+    "quorum instead of majority": Build(prepare_sentinel=sentinels.quorum_elects),
+    # failovers
+    "award without comparing epochs": Build(
+        lax_script=Script.AWARD, faults=("partition", "crash master", "redis stall")
     ),
-    "store without a fence": Build(store_open=True),
     "a silent winner ends the failover": Build(
-        prepare_sentinel=_gives_up, faults=("redis stall", "isolate master", "crash master")
+        prepare_sentinel=sentinels.of_kind(sentinels.GivingUp), faults=("redis stall", "isolate master", "crash master")
     ),
+    "who was passed over never gets another chance": Build(
+        prepare_sentinel=sentinels.of_kind(sentinels.Resentful), faults=("redis stall", "isolate master", "pause node")
+    ),
+    # the lease
+    "lease without an owner check": Build(lax_script=Script.HOLD_LEASE),
+    "acting after the lease": Build(node=nodes.Deadlineless),
+    "lease counted from the answer": Build(node=nodes.LateLease),
+    "node on the wall clock": Build(nodes_on_wall_clock=True),
+    "sentinel on the wall clock": Build(sentinels_on_wall_clock=True, faults=("partition", "redis crash")),
+    # the record
+    "lower epochs believed": Build(node=nodes.Forgiving),
+    "a forgetful Redis is not repaired": Build(
+        node=nodes.CarelessNode,
+        prepare_sentinel=sentinels.of_kind(sentinels.Careless),
+        faults=("redis data loss", "redis loses a second"),
+    ),
+    "repair lowers an epoch": Build(
+        lax_script=Script.REPAIR, faults=("redis data loss", "delay", "partition", "crash master")
+    ),
+    "the message is believed, the record never read again": Build(node=nodes.Credulous, rereads=False),
+    "first master raced for while a sentinel has a record": Build(
+        node=nodes.Unasking, faults=("redis data loss", "crash master", "crash node")
+    ),
+    # writes and commands
+    "store without a fence": Build(store_open=True),
+    "worker orders by revision alone": Build(worker=nodes.EpochBlind),
+    "worker ignores the record's epoch": Build(worker=nodes.Uninformed),
 }

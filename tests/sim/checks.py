@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ha_stress.cluster.mastership import Mastership
@@ -89,6 +90,13 @@ class Checks:
         if known != candidate:
             self.violate("one vote per epoch", f"{voter} at epoch {epoch}: {known} and {candidate}")
 
+    def vote_decided(self, voter: str, epoch: int, *, tilt: bool, master_up: bool) -> None:
+        """A sentinel made up its mind to support a peer; what it tells later, when this is on disk, follows from it."""
+        if tilt:
+            self.violate("nobody votes in tilt", f"{voter} at epoch {epoch}")
+        if master_up:
+            self.violate("nobody votes against a master it sees up", f"{voter} at epoch {epoch}")
+
     def vote_told(self, voter: str, epoch: int, candidate: str, disk: VoteState) -> None:
         self.vote_given(voter, epoch, candidate)
         if disk.voted_epoch < epoch:
@@ -105,7 +113,18 @@ class Checks:
         if after.record.epoch < before.record.epoch:
             self.violate("the record on disk never falls", f"{voter}: {before.record.epoch} to {after.record.epoch}")
 
+    def nobody_left(self, leader: str, record: Mastership, passed_over: Mapping[str, str]) -> None:
+        """A leader found no good candidate; `passed_over` is what it holds on to afterwards. The master that has failed
+        may be among them: it is no candidate in any case."""
+        held_back = [node for node, incarnation in passed_over.items() if not record.held_by(node, incarnation)]
+        if held_back:
+            self.violate("who was passed over gets another chance", f"{leader} still holds {held_back} back")
+
     # --- acting ---
+
+    def lease_given(self, owner: tuple[int, str, str], record: Mastership) -> None:
+        if owner != (record.epoch, record.node, record.incarnation):
+            self.violate("the lease is only for whom the record names", f"{owner[2]} at {owner[0]}, not {record.epoch}")
 
     def acted(self, incarnation: str, epoch: int, lease_until: float) -> None:
         self.counts["acts"] += 1
@@ -113,8 +132,9 @@ class Checks:
             late_ms = (self.timeline.now - lease_until) * 1000
             self.violate("nobody acts after its lease", f"{incarnation} at epoch {epoch}, {late_ms:.1f} ms late")
 
-    def commanded_at(self, worker: str, incarnation: str, epoch: int) -> None:
-        known = self.commanded.get((worker, incarnation), 0)
+    def commanded_at(self, worker: str, incarnation: str, epoch: int, known_epoch: int) -> None:
+        """A worker carries out a command. `known_epoch` is that of the record that its node knew."""
+        known = max(known_epoch, self.commanded.get((worker, incarnation), 0))
         if epoch < known:
             self.violate("no command of a lower epoch", f"{incarnation} took epoch {epoch} after {known}")
         self.commanded[(worker, incarnation)] = max(known, epoch)

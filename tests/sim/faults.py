@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING
 
 from tests.sim.process import Process
 
 if TYPE_CHECKING:
     from tests.sim.world import World
+
+#: A wall clock jumps about this often.
+CLOCK_PACE_S = 2.0
+CLOCK_JUMP = "clock jump"
 
 
 class Faults:
@@ -19,6 +24,7 @@ class Faults:
         self.timeline = world.timeline
         self.rng = world.timeline.rng
         self.over = False
+        self._clock_rng = Random(f"clocks of {world.seed}")
         catalogue: dict[str, Callable[[], None]] = {
             "crash master": lambda: self._crash(self._master()),
             "crash node": lambda: self._crash(self._node()),
@@ -54,6 +60,19 @@ class Faults:
 
     def begin(self) -> None:
         self.timeline.after(self._pause_s(), self._strike)
+
+        self.timeline.after(self._clock_rng.expovariate(1 / CLOCK_PACE_S), self._jump)
+
+    def _jump(self) -> None:
+        """A wall clock is set. It has dice of its own: for sound cores a seed runs as it would without any jump."""
+        if self.over:
+            return
+        rng = self._clock_rng
+        process = rng.choice(self._processes())
+        process.wall_offset_s += rng.choice((-1, 1)) * rng.choice((0.5, 5.0, 60.0, 3600.0))
+        self.world.checks.faults[CLOCK_JUMP] += 1
+        self.world.say("fault", f"{CLOCK_JUMP}: {process.name} is {process.wall_offset_s:+.1f} s off")
+        self.timeline.after(rng.expovariate(1 / CLOCK_PACE_S), self._jump)
 
     def _pause_s(self) -> float:
         return self.rng.expovariate(1 / self.pace_s)

@@ -10,7 +10,7 @@ from ha_stress.cluster.members import NodeInfo, Role
 from ha_stress.node import core
 from ha_stress.tasks.schedule import Holder, NodeAssignment
 from ha_stress.wire.messages import Ping, Pong
-from ha_stress.worker.core import Apply, WorkerCore
+from ha_stress.worker.core import Apply
 from tests.sim.probe import SimProbe
 from tests.sim.process import Process
 from tests.sim.sentinel import VERSION
@@ -31,6 +31,7 @@ class SimNode(Process):
         self.world = world
         self.net = world.net
         self.config = config
+        self.trusts_wall_clock = world.build.nodes_on_wall_clock
         self.core: core.NodeCore | None = None
         self.incarnation = ""
         self.sequence = 0
@@ -44,7 +45,7 @@ class SimNode(Process):
         self._reading = self._read_again = False
         self._read_token = 0
         self._leave_by = float("inf")
-        self._worker = WorkerCore(Holder(config.id, ""))
+        self._worker = world.build.worker(Holder(config.id, ""))
         world.redis.listeners.append((self, self._hinted))
 
     def begin(self) -> None:
@@ -52,8 +53,8 @@ class SimNode(Process):
         self.incarnation = f"{self.name}.{self.life}"
         rng = self.timeline.rng
         build = self.world.build
-        self.core = build.node(self.config, self.incarnation, random=rng.random, now=self.timeline.now)
-        self._worker = WorkerCore(Holder(self.name, self.incarnation))
+        self.core = build.node(self.config, self.incarnation, random=rng.random, now=self.clock())
+        self._worker = build.worker(Holder(self.name, self.incarnation))
         self._known = NOBODY
         self._master = None
         self._reading = self._read_again = False
@@ -80,7 +81,7 @@ class SimNode(Process):
         node = self.core
         assert node is not None
         try:
-            effects = node.step(event, self.timeline.now)
+            effects = node.step(event, self.clock())
         except Exception as error:
             self.world.checks.violate("the core raises nothing", f"{self.name} at {event}: {error!r}")
             self.die()
@@ -95,18 +96,18 @@ class SimNode(Process):
         self._arm(node)
 
     def _arm(self, node: core.NodeCore) -> None:
-        deadline = node.deadline(self.timeline.now)
+        deadline = node.deadline(self.clock())
         if deadline < self._tick_at:
             self._tick_at = deadline
-            self.after(max(0.0, deadline - self.timeline.now), self._tick, deadline)
+            self.after(self.until(deadline), self._tick, deadline)
 
     def _tick(self, armed_for: float) -> None:
         if armed_for != self._tick_at or self.core is None:
             return
         self._tick_at = float("inf")
-        if self.core.deadline(self.timeline.now) <= self.timeline.now:
+        if self.core.deadline(self.clock()) <= self.clock():
             self.feed(core.Ticked())
-            if self.core is not None and self.core.deadline(self.timeline.now) <= self.timeline.now:
+            if self.core is not None and self.core.deadline(self.clock()) <= self.clock():
                 self.world.checks.violate("a deadline that was met is over", f"{self.name} would spin")
                 self.die()
         else:
@@ -117,9 +118,13 @@ class SimNode(Process):
         ttl_s = self.config.timing.lease_ttl_s
         match effect:
             case core.HoldLease(record):
-                sent_at = self.timeline.now
+                sent_at, asked_at = self.timeline.now, self.clock()
                 redis.call(
-                    self, lambda answer: self._lease_answered(record, sent_at, answer), redis.hold_lease, record, ttl_s
+                    self,
+                    lambda answer: self._lease_answered(record, sent_at, asked_at, answer),
+                    redis.hold_lease,
+                    record,
+                    ttl_s,
                 )
             case core.ClaimFirst():
                 redis.call(
@@ -141,22 +146,25 @@ class SimNode(Process):
             case core.Emit(name=name):
                 self.world.checks.counts[name] += 1
 
-    def _lease_answered(self, record: Mastership, sent_at: float, answer: tuple[bool, Mastership] | None) -> None:
+    def _lease_answered(
+        self, record: Mastership, sent_at: float, asked_at: float, answer: tuple[bool, Mastership] | None
+    ) -> None:
+        """`sent_at` is when it was asked in truth, `asked_at` by the clock of the core."""
         if answer is None:
-            self.feed(core.LeaseAnswered(sent_at, False, None))
+            self.feed(core.LeaseAnswered(asked_at, False, None))
             return
         held, newest = answer
         if held and newest == record:
             timing = self.config.timing
             self.lease_until = sent_at + timing.lease_ttl_s - timing.lease_margin_s
-        self.feed(core.LeaseAnswered(sent_at, held, newest))
+        self.feed(core.LeaseAnswered(asked_at, held, newest))
 
     # --- what it says of itself ---
 
     def info(self) -> NodeInfo:
         node = self.core
         assert node is not None
-        acting = node.may_act(self.timeline.now)
+        acting = node.may_act(self.clock())
         known = self._info
         if (
             known is None
@@ -242,19 +250,20 @@ class SimNode(Process):
         if record is not None:
             self.feed(core.RecordSeen(record, from_bus=True))
             pause_s = 0.0 if self._read_again else self.config.timing.reread_s
+        if self.world.build.rereads or record is None or self._read_again:
+            self.after(pause_s, self._read, self._read_token)
         self._read_again = False
-        self.after(pause_s, self._read, self._read_token)
 
     # --- the master's work ---
 
     def may_act(self) -> bool:
-        return self.alive and self.core is not None and self.core.may_act(self.timeline.now)
+        return self.alive and self.core is not None and self.core.may_act(self.clock())
 
     def _act(self, record: Mastership) -> None:
         """Write and command under this mastership, again and again until it is over."""
         if self._master != record or self.core is None or self.core.record != record:
             return
-        if self.core.may_act(self.timeline.now):
+        if self.core.may_act(self.clock()):
             self.world.checks.acted(self.incarnation, record.epoch, self.lease_until)
             # A pause may fall between the decision and the write: that is what the fence is for.
             self.after(0.001 * self.timeline.rng.random(), self._write, record)
@@ -277,7 +286,7 @@ class SimNode(Process):
         decision = self._worker.consider(command, known_epoch)
         if isinstance(decision, Apply):
             self._worker.applied_now(decision.assignment)
-            self.world.checks.commanded_at(self.name, self.incarnation, decision.assignment.epoch)
+            self.world.checks.commanded_at(self.name, self.incarnation, decision.assignment.epoch, known_epoch)
 
     # --- leaving ---
 

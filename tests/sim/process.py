@@ -18,7 +18,22 @@ class Process:
         self.alive = False
         self.paused = False
         self.host_up = True
+        #: How far this host's wall clock is from the monotonic one; only a broken core asks the wall clock.
+        self.wall_offset_s = 0.0
+        self.trusts_wall_clock = False
         self._waiting: list[tuple[bool, Callable[..., object], tuple[Any, ...]]] = []
+
+    def clock(self) -> float:
+        """The `now` of this process's core."""
+        return self.wall() if self.trusts_wall_clock else self.timeline.now
+
+    def wall(self) -> float:
+        return self.timeline.now + self.wall_offset_s
+
+    def until(self, deadline: float) -> float:
+        """How long until `clock` has reached this."""
+        # Sums with an offset are rounded: without the little more a timer could fire too early for ever.
+        return max(0.0, deadline - self.clock()) + (1e-6 if self.trusts_wall_clock else 0.0)
 
     def after(self, delay_s: float, call: Callable[..., object], *args: Any) -> None:
         """A timer of this process: it dies with it and waits while it is paused."""

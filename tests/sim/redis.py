@@ -7,6 +7,7 @@ from typing import Any
 
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo
+from tests.sim.builds import Script
 from tests.sim.checks import Checks
 from tests.sim.network import Network
 from tests.sim.process import Process
@@ -39,15 +40,15 @@ class Call:
 
 
 class SimRedis:
-    """See the module. `compares` false is a planted defect: the award does not look at the stored epoch."""
+    """See the module. `lax` is a planted defect: this script compares nothing."""
 
     name = "redis"
 
-    def __init__(self, timeline: Timeline, net: Network, checks: Checks, *, compares: bool) -> None:
+    def __init__(self, timeline: Timeline, net: Network, checks: Checks, *, lax: Script | None) -> None:
         self.timeline = timeline
         self.net = net
         self.checks = checks
-        self.compares = compares
+        self.lax = lax
         self.up = True
         self.stalled = False
         self.hint_loss = 0.0
@@ -143,17 +144,20 @@ class SimRedis:
 
     def claim_first(self, node: str, incarnation: str, ttl_s: float) -> Mastership:
         if not self.record.epoch and self._owner() is None:
-            self._lease = ((1, node, incarnation), self.timeline.now + ttl_s)
             self._write(Mastership(epoch=1, node=node, incarnation=incarnation))
+            self._lend((1, node, incarnation), ttl_s)
         return self.record
 
     def hold_lease(self, record: Mastership, ttl_s: float) -> tuple[bool, Mastership]:
+        mine = (record.epoch, record.node, record.incarnation)
+        if self.lax is Script.HOLD_LEASE:
+            self._lend(mine, ttl_s)
+            return True, record
         if self.record != record or not record.epoch:
             return False, self.record
-        mine = (record.epoch, record.node, record.incarnation)
         owner = self._owner()
         if owner is None or owner == mine or owner[0] < record.epoch:
-            self._lease = (mine, self.timeline.now + ttl_s)
+            self._lend(mine, ttl_s)
             return True, self.record
         return False, self.record
 
@@ -164,7 +168,7 @@ class SimRedis:
         return True
 
     def award(self, record: Mastership) -> Mastership:
-        if record.epoch <= self.record.epoch and self.compares:
+        if record.epoch <= self.record.epoch and self.lax is not Script.AWARD:
             return self.record
         before = self.record
         self._lease = None
@@ -178,7 +182,7 @@ class SimRedis:
         return self.record == record
 
     def repair(self, record: Mastership) -> bool:
-        if record.epoch <= self.record.epoch:
+        if record.epoch <= self.record.epoch and self.lax is not Script.REPAIR:
             return False
         owner = self._owner()
         self._write(record)
@@ -215,6 +219,10 @@ class SimRedis:
         if self._lease is None or self._lease[1] <= self.timeline.now:
             return None
         return self._lease[0]
+
+    def _lend(self, owner: Owner, ttl_s: float) -> None:
+        self.checks.lease_given(owner, self.record)
+        self._lease = (owner, self.timeline.now + ttl_s)
 
     def _write(self, record: Mastership) -> None:
         self.checks.redis_wrote(self.record, record)

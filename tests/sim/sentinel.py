@@ -28,6 +28,7 @@ class SimSentinel(Process):
         self.world = world
         self.net = world.net
         self.config = config
+        self.trusts_wall_clock = world.build.sentinels_on_wall_clock
         self.disk = fx.VoteState()
         self.disk_broken = False
         self.core: Sentinel | None = None
@@ -42,9 +43,7 @@ class SimSentinel(Process):
         super().begin()
         state = fx.VoteState() if self.world.build.forgets_votes else self.disk
         rng = self.timeline.rng
-        self.core = Sentinel(
-            self.config, state, version=VERSION, random=rng.random, wall=lambda: 0.0, now=self.timeline.now
-        )
+        self.core = Sentinel(self.config, state, version=VERSION, random=rng.random, wall=self.wall, now=self.clock())
         self.world.build.prepare_sentinel(self.core)
         self.world.say(self.name, f"starts as life {self.life}", state)
         self.probes = {}
@@ -60,34 +59,49 @@ class SimSentinel(Process):
         """One step of the core, checked and performed."""
         core = self.core
         assert core is not None
+        choice = core.voter.choice
         try:
-            effects = core.step(event, self.timeline.now)
+            effects = core.step(event, self.clock())
         except Exception as error:
             self.world.checks.violate("the core raises nothing", f"{self.name} at {event}: {error!r}")
             self.die()
             return
         if self.world.talk is not None:
             self.world.talk.heard(self.timeline.now, self.name, event, effects)
+        if core.voter.choice is not choice:
+            self._chose(core, effects)
         if core.record is not self._known:
             self.world.checks.learned(self.name, self._known, core.record)
             self._known = core.record
         for effect in effects:
             self._perform(effect)
+            if isinstance(effect, fx.Emit) and effect.name == "-failover-abort-no-good-node":
+                self.world.checks.nobody_left(self.name, core.record, core.watch.passed_over)
         self._arm(core)
+
+    def _chose(self, core: Sentinel, effects: list[fx.Effect]) -> None:
+        """This step may have decided a vote. Whoever was down at that moment and is up after the step rose within it."""
+        choice = core.voter.choice
+        if choice is None or choice.voted_for == self.name:
+            return
+        rose = any(isinstance(e, fx.Emit) and e.name == "-sdown" and e.subject == core.record.node for e in effects)
+        self.world.checks.vote_decided(
+            self.name, choice.voted_epoch, tilt=core.watch.tilt, master_up=not (core.watch.master_is_down() or rose)
+        )
 
     def _arm(self, core: Sentinel) -> None:
         deadline = core.deadline()
         if deadline < self._tick_at:
             self._tick_at = deadline
-            self.after(max(0.0, deadline - self.timeline.now), self._tick, deadline)
+            self.after(self.until(deadline), self._tick, deadline)
 
     def _tick(self, armed_for: float) -> None:
         if armed_for != self._tick_at or self.core is None:
             return
         self._tick_at = float("inf")
-        if self.core.deadline() <= self.timeline.now:
+        if self.core.deadline() <= self.clock():
             self.feed(fx.Ticked())
-            if self.core is not None and self.core.deadline() <= self.timeline.now:
+            if self.core is not None and self.core.deadline() <= self.clock():
                 self.world.checks.violate("a deadline that was met is over", f"{self.name} would spin")
                 self.die()
         else:

@@ -65,7 +65,7 @@ class World:
         self.checks = Checks(self.timeline, seed)
         self.net = Network(self.timeline)
         self.store = FencedStore(self.checks, broken=build.store_open)
-        self.redis = SimRedis(self.timeline, self.net, self.checks, compares=build.award_compares)
+        self.redis = SimRedis(self.timeline, self.net, self.checks, lax=build.lax_script)
         self.highest_at_heal = 0
         self.sentinels: dict[str, SimSentinel] = {}
         self.nodes: dict[str, SimNode] = {}
