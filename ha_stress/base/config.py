@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ha_stress.base.errors import ConfigError
+from ha_stress.base.limits import SENTINELS_MAX
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -113,7 +114,7 @@ class NodeConfig(ClusterConfig):
     api_port: int = Field(0, ge=0, le=65535)
     mesh_port: int = Field(0, ge=0, le=65535)
     engines: int = Field(1, ge=1, le=256)
-    sentinels: int = Field(3, ge=0, le=101)
+    sentinels: int = Field(3, ge=0, le=SENTINELS_MAX)
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -125,10 +126,10 @@ class SentinelConfig(ClusterConfig):
     """One sentinel. `members` are the ids of all sentinels, this one included; `addresses` are hints, "host:port"."""
 
     id: str = Field(pattern=_NAME)
-    members: tuple[str, ...] = Field(min_length=1, max_length=101)
+    members: tuple[str, ...] = Field(min_length=1, max_length=SENTINELS_MAX)
     addresses: Mapping[str, str] = {}
     #: Declares down; 0 means a majority. Authorising a failover always takes a majority of `members`.
-    quorum: int = Field(0, ge=0, le=101)
+    quorum: int = Field(0, ge=0, le=SENTINELS_MAX)
     host: str = "127.0.0.1"
     advertise_host: str = Field("", pattern=_HOST)
     mesh_port: int = Field(0, ge=0, le=65535)
