@@ -84,3 +84,5 @@ ENGINE_REPORTS_UNREAD_MAX: Final = 64
 ENGINE_LANES_REMEMBERED_MAX: Final = 256
 #: Sentinels of one cluster; as in the configuration. A peer that pings under ever new names must not fill a node's memory.
 SENTINELS_MAX: Final = 101
+#: Nodes that an operator has tagged: the tags travel in one record, which every sentinel also keeps on disk.
+TAGGED_NODES_MAX: Final = 1_000

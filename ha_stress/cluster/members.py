@@ -50,7 +50,10 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentinelInfo:
-    """A sentinel's description of itself, kept in an expiring key so that peers and operators find it."""
+    """A sentinel's description of itself, kept so that peers and operators find it; readers judge its age by `sent_at`.
+
+    `members`, `members_version` and `voted_epoch` are those of its vote file: what it describes is on disk.
+    """
 
     id: str
     incarnation: str
@@ -59,6 +62,12 @@ class SentinelInfo:
     epoch: int
     tilt: bool = False
     leading: bool = False
+    paused: bool = False
+    members: tuple[str, ...] = ()
+    members_version: int = 0
+    voted_epoch: int = 0
+    http_url: str = ""
+    loop_lag_s: float = 0.0
     pid: int = 0
     version: str = ""
     sent_at: float = 0.0

@@ -27,6 +27,8 @@ _MESSAGES: dict[str, type[Any]] = {
         messages.PreVoteReply,
         messages.VoteRequest,
         messages.VoteReply,
+        messages.Question,
+        messages.Answer,
     )
 }
 

@@ -78,6 +78,11 @@ class Keys:
         return self._k("failovers")
 
     @property
+    def controls(self) -> str:
+        """Hash: revision, record (msgpack Controls): what the operator asks of sentinels and nodes."""
+        return self._k("controls")
+
+    @property
     def info_channel(self) -> str:
         return self._k("ch:info")
 
@@ -85,6 +90,11 @@ class Keys:
     def election_channel(self) -> str:
         """Where a successor is published: JSON {epoch, node, incarnation, why}. TryBeMaster listens here."""
         return self._k("ch:election")
+
+    @property
+    def controls_channel(self) -> str:
+        """ "The controls record changed": sentinels and nodes read it again."""
+        return self._k("ch:controls")
 
     @property
     def events_channel(self) -> str:

@@ -93,6 +93,23 @@ class VoteReply:
     voted_epoch: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """An operator's tool to a sentinel. `about` is "explain"; the answer comes on the same connection."""
+
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """`body` is a JSON object; for "explain" that of `sentinel.explain`. An unknown question has {"problem": sentence}."""
+
+    sender: str
+    about: str
+    body: str
+
+
 PeerMessage = Views | PreVoteRequest | PreVoteReply | VoteRequest | VoteReply
 NodeMessage = Ping | Pong
-Message = PeerMessage | NodeMessage
+ToolMessage = Question | Answer
+Message = PeerMessage | NodeMessage | ToolMessage
