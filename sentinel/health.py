@@ -5,6 +5,7 @@
     restarted    it answers, but as another process than the one that the record names
     not-accepted it was named master and did not act within `accept_timeout_s`
     not-acting   it is the master, answers, and its lease has lapsed while Redis answers this sentinel
+    switchover   it is the master and the operator asks for another one
     leaving      it is the master and asks to be relieved (a switchover, not a failure); a worker that leaves is not down
 
 A refused dial is proof that nothing listens; silence proves nothing. So a killed process is found in tens of
@@ -112,11 +113,12 @@ def judge(
     timing: Timing,
     stretch: float,
     now: float,
+    handover: bool = False,
 ) -> str:
     """Why this node is subjectively down, or "" if it is not.
 
     `accepted` is whether the record's master was ever seen acting under its epoch; `bus_up_since` is since when Redis
-    answers this sentinel (None: it does not), without which nobody can be blamed for a lapsed lease.
+    answers this sentinel (None: it does not), without which nobody can be blamed for a lapsed lease. `handover` is whether the operator asks for another master.
     """
     is_master = view.id == record.node
     if view.info is not None and view.info.leaving and not is_master:
@@ -131,6 +133,8 @@ def judge(
         return "restarted"
     if view.info.leaving:
         return "leaving"
+    if handover:
+        return "switchover"
     return _not_acting(view, accepted, bus_up_since, timing, stretch, now)
 
 

@@ -51,6 +51,8 @@ class Watch:
         self.bus_up_since: float | None = None
         self.tilt_until: float | None = None
         self.stretch = 1.0
+        #: The operator asks for another master than the one of this record, and there is one (`core` decides that).
+        self.handover = False
         self._stretched_until = now
         #: Nodes (with incarnation) that were named and did not act since the last master that did.
         self.passed_over: dict[str, str] = {}
@@ -108,6 +110,7 @@ class Watch:
             return False
         self.record = record
         self.accepted = False
+        self.handover = False
         for view in self.nodes.values():
             view.idle_since = None
         self._follow_master(now)
@@ -153,6 +156,7 @@ class Watch:
             timing=self.timing,
             stretch=self.stretch,
             now=now,
+            handover=self.handover,
         )
         was = view.down_since is not None
         if cause and not was:
