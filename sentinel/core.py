@@ -7,64 +7,31 @@ one, or the next deadline, finds the same truth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
-from ha_stress.base.config import SentinelConfig
+from ha_stress.cluster.controls import Controls
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.wire.messages import PeerMessage, PreVoteReply, PreVoteRequest, Views, VoteReply, VoteRequest
 from sentinel import effects as fx
-from sentinel.failover import ASKING, KNOWN, Campaign, Marks, Phase
-from sentinel.selection import Rules, candidates
-from sentinel.votes import Standing, Voter
-from sentinel.watch import Heard, Watch
+from sentinel.failover import ASKING, KNOWN, Marks, Phase
+from sentinel.seat import Seat
+from sentinel.watch import Heard
 
 #: A deadline is met a little after it, so that rounding never makes a step come too early and change nothing.
 EPSILON_S = 1e-6
 
 
-class Sentinel:
-    """See the module. `random` gives floats in [0, 1); `wall` is for the failover record that people read."""
-
-    def __init__(
-        self,
-        config: SentinelConfig,
-        state: fx.VoteState,
-        *,
-        version: str,
-        random: Callable[[], float],
-        wall: Callable[[], float],
-        now: float,
-    ) -> None:
-        self.config = config
-        self.id = config.id
-        self.peers = tuple(member for member in config.members if member != config.id)
-        self.watch = Watch(config, state.record, self._say, now)
-        self.voter = Voter(config.id, state, leader_patience_s=2 * config.timing.vote_timeout_s)
-        self.campaign = Campaign(config.timing, config.majority, random)
-        self.rules = Rules(
-            ping_period_s=config.timing.ping_period_s,
-            cpu_ceiling_percent=config.cpu_ceiling_percent,
-            memory_ceiling_percent=config.memory_ceiling_percent,
-            version=version,
-        )
-        self._wall = wall
-        self._wish: tuple[PreVoteRequest, float] | None = None  # refused, perhaps only because the master looked up
-        self._views_due = now
-        self._now = now
-        self._out: list[fx.Effect] = []
-
-    @property
-    def record(self) -> Mastership:
-        return self.watch.record
+class Sentinel(Seat):
+    """See the module, and `seat` for what a sentinel holds."""
 
     def step(self, event: fx.Happening, now: float) -> list[fx.Effect]:
         """Take one event; return what must be done, in order."""
         self._out = []
         # How late this step is against the last deadline is this sentinel's own health; it must be known before
         # anybody else is judged.
-        self.watch.note_lag(max(0.0, now - self.deadline()), now)
+        self.lag_s = max(0.0, now - self.deadline())
+        self.watch.note_lag(self.lag_s, now)
         self._now = now
         self._take(event, now)
         self._reassess(now)
@@ -87,6 +54,8 @@ class Sentinel:
                 self.watch.note_bus(up, now)
             case fx.RecordRead(record):
                 self._read_record(record, now)
+            case fx.ControlsRead(controls):
+                self._read_controls(controls)
             case fx.PeerSaid(message):
                 if message.sender in self.peers:
                     self._hear(message, now)
@@ -129,6 +98,12 @@ class Sentinel:
         else:
             self._learn(record, now)
 
+    def _read_controls(self, controls: Controls) -> None:
+        """What Redis has of the operator's wishes: learn it if it is newer, mend it if it is older."""
+        if controls.revision < self.controls.revision:
+            self._out.append(fx.RepairControls(self.controls))
+        self._out.extend(self.voter.learn_controls(controls))
+
     def _learn(self, record: Mastership, now: float) -> None:
         if not self.watch.learn(record, now):
             return
@@ -168,6 +143,7 @@ class Sentinel:
 
     def _reassess(self, now: float) -> None:
         watch = self.watch
+        watch.handover = self.handover.is_open(self, now)
         if watch.tilt_until is not None and now >= watch.tilt_until:
             watch.leave_tilt(now)
         changed = watch.judge_all(now)
@@ -178,28 +154,7 @@ class Sentinel:
             self._answer_wish(now)
         self._drive(now)
 
-    def _send_views(self, to: tuple[str, ...], *, ask: bool = False) -> None:
-        message = Views(
-            sender=self.id,
-            voted_epoch=self.voter.state.voted_epoch,
-            record=self.record,
-            tilt=self.watch.tilt,
-            leading_epoch=self.campaign.leading_epoch,
-            views=self.watch.down_views(),
-            ask=ask,
-        )
-        self._out.extend(fx.SendPeer(peer, message) for peer in to)
-
     # --- votes ---
-
-    def _standing(self, now: float) -> Standing:
-        return Standing(
-            members=self.config.members,
-            record=self.record,
-            tilt=self.watch.tilt,
-            master_down=self.watch.master_is_down(),
-            live_leader=self.voter.live_leader(now),
-        )
 
     def _answer_pre_vote(self, request: PreVoteRequest, now: float) -> None:
         """Grant or refuse; and of two that ask at once the one with the lower id goes on, so that votes do not split."""
@@ -223,6 +178,7 @@ class Sentinel:
     def _vote_saved(self, state: fx.VoteState, now: float) -> None:
         voted, out = self.voter.saved(state, now)
         self._out.extend(out)
+        self._count_members()
         if voted is None:
             return
         self._say("+vote-for-leader", subject=voted.voted_for, epoch=voted.voted_epoch)
@@ -246,7 +202,7 @@ class Sentinel:
         campaign = self.campaign
         master = self.watch.master
         down = master is not None and master.objectively_down
-        if campaign.phase in ASKING and (not down or self.watch.tilt):
+        if campaign.phase in ASKING and (not down or self.watch.tilt or self.paused):
             campaign.end()
         if campaign.phase is Phase.CONFIRMING:
             self._confirm(down, now)
@@ -254,16 +210,9 @@ class Sentinel:
             marks = Marks(last_pong=master.last_pong, sdown=master.down_since, odown=now)
             campaign.start(self.record, master.down_cause, marks, now)
         if campaign.phase is not Phase.CONFIRMING and (
-            campaign.is_over(now) or campaign.is_hopeless(len(self.config.members))
+            campaign.is_over(now) or campaign.is_hopeless(len(self.membership.members))
         ):
             self._phase_over(down, now)
-
-    def _may_campaign(self, now: float) -> bool:
-        if self.watch.tilt or self.watch.bus_up_since is None:
-            return False
-        if self.voter.live_leader(now) not in ("", self.id):
-            return False
-        return all(views.leading_epoch <= self.record.epoch for views in self.watch.fresh(now).values())
 
     def _phase_over(self, down: bool, now: float) -> None:
         campaign = self.campaign
@@ -283,7 +232,7 @@ class Sentinel:
                 campaign.back_off(now)
 
     def _ask_pre_votes(self, now: float) -> None:
-        known = [self.record.epoch, self.voter.state.voted_epoch]
+        known = [self.record.epoch, self.voter.state.voted_epoch, self.membership.floor]
         known += [heard.views.voted_epoch for heard in self.watch.heard.values()]
         campaign = self.campaign
         campaign.ask(max(known) + 1, self.id, now)
@@ -291,10 +240,6 @@ class Sentinel:
         self._ask_peers(PreVoteRequest)
         if campaign.count(self.id, campaign.epoch, True, ""):
             self._vote_for_self(now)
-
-    def _ask_peers(self, kind: type[PreVoteRequest] | type[VoteRequest]) -> None:
-        request = kind(sender=self.id, epoch=self.campaign.epoch, record=self.record, members=self.config.members)
-        self._out.extend(fx.SendPeer(peer, request) for peer in self.peers)
 
     def _vote_for_self(self, now: float) -> None:
         writes = self.voter.vote_for_self(self.campaign.epoch)
@@ -310,14 +255,9 @@ class Sentinel:
         campaign.elected(now)
         detail = {"votes": sorted(campaign.grants)}
         self._say("+elected-leader", subject=self.id, detail=detail, epoch=campaign.epoch)
-        campaign.table = candidates(
-            self.watch.nodes.values(),
-            record=self.record,
-            down=self.watch.down_pairs(now),
-            passed_over=self.watch.passed_over,
-            rules=self.rules,
-            now=now,
-        )
+        wish = self.controls.switchover_at(self.record.epoch)
+        only = wish.to if wish is not None and campaign.cause == "switchover" else ""
+        campaign.table = self.table(self.rules(only), now)
         best = campaign.table[0] if campaign.table and campaign.table[0].rank else None
         if best is None:
             rows = [row.as_row() for row in campaign.table]
@@ -368,15 +308,3 @@ class Sentinel:
         elif now >= campaign.announce_at:
             campaign.announce_at = now + self.config.timing.announce_period_s
             self._out.append(fx.Announce(winner))
-
-    def _say(
-        self,
-        name: str,
-        *,
-        subject: str = "",
-        cause: str = "",
-        detail: dict[str, Any] | None = None,
-        epoch: int | None = None,
-    ) -> None:
-        """An event of this moment's epoch, or of the epoch that a campaign asks for."""
-        self._out.append(fx.Emit(name, self.record.epoch if epoch is None else epoch, subject, cause, detail or {}))

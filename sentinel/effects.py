@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ha_stress.cluster.controls import Controls
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.cluster.members import NodeInfo
 from ha_stress.wire.messages import PeerMessage, Pong
@@ -12,11 +13,12 @@ from ha_stress.wire.messages import PeerMessage, Pong
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteState:
-    """What must survive a crash of this sentinel: its vote, and the newest record that it has seen."""
+    """What must survive a crash of this sentinel: its vote, the newest record, and what the operator asked for last."""
 
     voted_epoch: int = 0
     voted_for: str = ""
     record: Mastership = field(default_factory=Mastership)
+    controls: Controls = field(default_factory=Controls)
 
 
 # --- events ---------------------------------------------------------------------------------------------------
@@ -71,6 +73,13 @@ class RecordRead:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlsRead:
+    """The operator's controls as Redis has them now."""
+
+    controls: Controls
+
+
+@dataclass(frozen=True, slots=True)
 class BusChanged:
     up: bool
 
@@ -103,6 +112,7 @@ Happening = (
     | PongReceived
     | PeerSaid
     | RecordRead
+    | ControlsRead
     | BusChanged
     | VoteSaved
     | VoteNotSaved
@@ -149,6 +159,13 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairControls:
+    """Redis has lower controls than these: write them back (the script compares revisions)."""
+
+    controls: Controls
+
+
+@dataclass(frozen=True, slots=True)
 class SaveFailover:
     epoch: int
     data: dict[str, Any]
@@ -165,4 +182,4 @@ class Emit:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-Effect = SendPeer | SaveVote | Award | Announce | Repair | SaveFailover | Emit
+Effect = SendPeer | SaveVote | Award | Announce | Repair | RepairControls | SaveFailover | Emit

@@ -97,8 +97,8 @@ class Campaign:
 
     @property
     def kind(self) -> str:
-        """Forced because something failed, or asked for by a master that leaves."""
-        return "switchover" if self.cause == "leaving" else "failover"
+        """Forced because something failed, or asked for: by the operator, or by a master that leaves."""
+        return "switchover" if self.cause in ("leaving", "switchover") else "failover"
 
     def report(self, leader: str, outcome: str, at: float) -> dict[str, Any]:
         """What is kept of this failover for people: who, why, when (Unix seconds), every candidate with its reason."""

@@ -118,7 +118,8 @@ def judge(
     """Why this node is subjectively down, or "" if it is not.
 
     `accepted` is whether the record's master was ever seen acting under its epoch; `bus_up_since` is since when Redis
-    answers this sentinel (None: it does not), without which nobody can be blamed for a lapsed lease. `handover` is whether the operator asks for another master.
+    answers this sentinel (None: it does not), without which nobody can be blamed for a lapsed lease. `handover` is whether
+    the operator asks for another master.
     """
     is_master = view.id == record.node
     if view.info is not None and view.info.leaving and not is_master:

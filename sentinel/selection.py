@@ -1,15 +1,16 @@
 """Who becomes master: filter, then score. Every candidate keeps the rule that dropped it or the score that ranked it.
 
-Filter: the failed master itself, down in any fresh view, no or stale information, priority 0, draining, leaving,
-unhealthy, cpu or memory above the ceiling, incompatible version, already silent in this failover.
+Filter: the master itself, not the target of the switchover, down in any fresh view, no or stale information, priority 0,
+draining, leaving, unhealthy, cpu or memory above the ceiling, incompatible version, already silent in this failover.
 Score: `priority` (lower wins), then smoothed cpu in 10 % buckets, then `sequence` (lower wins), then id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
+from ha_stress.cluster.controls import Tags
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.cluster.members import NodeInfo
 from sentinel.health import NodeView
@@ -19,16 +20,27 @@ CPU_BUCKET_PERCENT = 10
 CPU_BUCKET_UNKNOWN = 100 // CPU_BUCKET_PERCENT + 1
 #: Information older than this many ping periods is not good enough to choose by.
 STALE_PERIODS = 5
+_UNTAGGED = Tags()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Limits that an operator sets, and the version that this sentinel speaks."""
+    """Limits and wishes of the operator, and the version that this sentinel speaks. `only` is the target of a switchover."""
 
     ping_period_s: float
     cpu_ceiling_percent: float
     memory_ceiling_percent: float
     version: str
+    only: str = ""
+    tags: Mapping[str, Tags] = field(default_factory=dict)
+
+    def priority(self, info: NodeInfo) -> int:
+        """The operator's word, or else what the node was configured with."""
+        wanted = self.tags.get(info.id, _UNTAGGED).priority
+        return info.priority if wanted is None else wanted
+
+    def draining(self, info: NodeInfo) -> bool:
+        return info.draining or self.tags.get(info.id, _UNTAGGED).draining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +88,7 @@ def candidates(
     dropped: list[Candidate] = []
     for view in views:
         why = why_not(view, record=record, down=down, passed_over=passed_over, rules=rules, now=now)
-        (dropped if why else ranked).append(_row(view, why))
+        (dropped if why else ranked).append(_row(view, why, rules))
     ranked.sort(key=lambda row: (row.priority, row.cpu_bucket, row.sequence, row.node))
     dropped.sort(key=lambda row: row.node)
     return [_ranked(row, number) for number, row in enumerate(ranked, start=1)] + dropped
@@ -96,7 +108,9 @@ def why_not(
     if info is None or view.last_pong is None:
         return "has not answered yet"
     if record.held_by(info.id, info.incarnation):
-        return "is the master that failed"
+        return "is the master that is replaced"
+    if rules.only and info.id != rules.only:
+        return f"the switchover is to {rules.only}"
     # "restarted" is said of the process that the record names; its successor answers, and may be all that is left.
     is_down = view.down_since is not None and view.down_cause != "restarted"
     if is_down or (info.id, info.incarnation) in down:
@@ -109,9 +123,9 @@ def why_not(
 
 
 def _why_not_fit(info: NodeInfo, cpu: float | None, rules: Rules) -> str:
-    if info.priority == 0:
+    if rules.priority(info) == 0:
         return "priority 0"
-    if info.draining:
+    if rules.draining(info):
         return "draining"
     if info.leaving:
         return "leaving"
@@ -126,12 +140,12 @@ def _why_not_fit(info: NodeInfo, cpu: float | None, rules: Rules) -> str:
     return ""
 
 
-def _row(view: NodeView, why: str) -> Candidate:
+def _row(view: NodeView, why: str, rules: Rules) -> Candidate:
     info = view.info
     return Candidate(
         node=view.id,
         incarnation=info.incarnation if info else "",
-        priority=info.priority if info else 0,
+        priority=rules.priority(info) if info else 0,
         cpu_percent=None if view.cpu_smoothed is None else round(view.cpu_smoothed, 1),
         cpu_bucket=cpu_bucket(view.cpu_smoothed),
         memory_percent=info.memory_percent if info else None,

@@ -7,6 +7,7 @@ What may wait (disk, Redis) runs as a task and comes back as an event, so the lo
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable
@@ -25,9 +26,19 @@ from ha_stress.cluster.events import Event
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
 from ha_stress.mesh.connection import Connection
 from ha_stress.mesh.server import serve_mesh
-from ha_stress.wire.messages import Ping, PreVoteReply, PreVoteRequest, Views, VoteReply, VoteRequest
+from ha_stress.wire.messages import (
+    Answer,
+    Ping,
+    PreVoteReply,
+    PreVoteRequest,
+    Question,
+    Views,
+    VoteReply,
+    VoteRequest,
+)
 from sentinel import effects as fx
 from sentinel.core import Sentinel
+from sentinel.explain import explain
 from sentinel.probe import Address, NodeProbe, PeerLink
 from sentinel.votefile import VoteFile
 
@@ -61,10 +72,9 @@ class SentinelServer:
         self._probes: dict[str, trio.CancelScope] = {}
         self._bus_answers = True
         self._found: dict[str, Address] = {peer: _address(text) for peer, text in config.addresses.items()}
-        self._links = {
-            peer: PeerLink(peer, partial(self._found.get, peer), secret=config.secret, timing=config.timing)
-            for peer in self._core.peers
-        }
+        self._links: dict[str, PeerLink] = {}
+        self._link_scopes: dict[str, trio.CancelScope] = {}
+        self._lag_s = self._lag_before_s = 0.0  # the worst since the last description of this sentinel, and before
 
     # --- the rhythm ---
 
@@ -73,6 +83,7 @@ class SentinelServer:
         before = self._core.deadline()
         for effect in self._core.step(event, self.clock.now()):
             self._perform(effect)
+        self._lag_s = max(self._lag_s, self._core.lag_s)
         if self._core.deadline() < before:
             self._wake.set()
 
@@ -89,7 +100,8 @@ class SentinelServer:
     def _perform(self, effect: fx.Effect) -> None:
         match effect:
             case fx.SendPeer(to, message):
-                self._links[to].send(message)
+                if to in self._links:
+                    self._links[to].send(message)
             case fx.SaveVote(state):
                 self._nursery.start_soon(self._save_vote, state)
             case fx.Award():
@@ -98,6 +110,10 @@ class SentinelServer:
                 self._nursery.start_soon(self._try_bus, "announce", partial(self.bus.announce, record))
             case fx.Repair(record):
                 self._nursery.start_soon(self._repair, effect)
+            case fx.RepairControls(controls):
+                self._nursery.start_soon(
+                    self._try_bus, "repair the controls", partial(self.bus.repair_controls, controls)
+                )
             case fx.SaveFailover(epoch, data):
                 self._nursery.start_soon(
                     self._try_bus, "keep the failover record", partial(self.bus.save_failover, epoch, data)
@@ -116,6 +132,7 @@ class SentinelServer:
             self.feed(fx.VoteNotSaved(state, str(error)))
         else:
             self.feed(fx.VoteSaved(state))
+        self._adjust_links()
 
     async def _award(self, effect: fx.Award) -> None:
         record = effect.record
@@ -155,7 +172,7 @@ class SentinelServer:
     async def _follow_redis(self) -> None:
         """Read the record, the registry and the peers' addresses on each hint, on each new subscription, and in time."""
         keys = self.bus.keys
-        async with self.bus.subscribe(keys.election_channel) as hints:
+        async with self.bus.subscribe(keys.election_channel, keys.controls_channel) as hints:
             while True:
                 if not await self._try_bus("read the records", self._read_records):
                     await trio.sleep(BUS_RETRY_S)
@@ -165,13 +182,38 @@ class SentinelServer:
 
     async def _read_records(self) -> None:
         self.feed(fx.RecordRead(await self.bus.mastership()))
+        await self._read_controls()
         await self.bus.publish_sentinel(self.info())
+        self._lag_before_s, self._lag_s = self._lag_s, 0.0
         for peer in await self.bus.sentinels():
-            if peer.id in self._links and peer.id not in self.config.addresses:
+            if peer.id in self._core.peers and peer.id not in self.config.addresses:
                 self._found[peer.id] = (peer.mesh_host, peer.mesh_port)
         self._infos = {info.id: info for info in await self.bus.nodes()}
         self.feed(fx.NodesListed(tuple(self._infos.values())))
         self._adjust_probes()
+
+    async def _read_controls(self) -> None:
+        try:
+            self.feed(fx.ControlsRead(await self.bus.controls()))
+        except ProtocolError as error:  # what this sentinel has on disk stands
+            self.log.warning("the operator's controls cannot be read", problem=str(error))
+
+    def _adjust_links(self) -> None:
+        """One link for each peer of the present membership."""
+        for peer in self._core.peers:
+            if peer not in self._links:
+                address = partial(self._found.get, peer)
+                self._links[peer] = PeerLink(peer, address, secret=self.config.secret, timing=self.config.timing)
+                self._link_scopes[peer] = trio.CancelScope()
+                self._nursery.start_soon(self._link, self._links[peer], self._link_scopes[peer])
+        for peer in [peer for peer in self._links if peer not in self._core.peers]:
+            del self._links[peer]
+            self._link_scopes.pop(peer).cancel()
+
+    @staticmethod
+    async def _link(link: PeerLink, scope: trio.CancelScope) -> None:
+        with scope:
+            await link.run()
 
     def _adjust_probes(self) -> None:
         """One probe for each node that the core watches and whose address is known."""
@@ -204,7 +246,7 @@ class SentinelServer:
             number=number,
             record=self._core.record,
             voted_epoch=self._core.voter.state.voted_epoch,
-            sentinels=len(self.config.members),
+            sentinels=len(self._core.membership.members),
         )
 
     # --- life ---
@@ -218,6 +260,11 @@ class SentinelServer:
             epoch=self._core.record.epoch,
             tilt=self._core.watch.tilt,
             leading=self._core.campaign.leading_epoch > 0,
+            paused=self._core.controls.paused,
+            members=self._core.membership.members,
+            members_version=self._core.membership.version,
+            voted_epoch=self._core.voter.state.voted_epoch,
+            loop_lag_s=round(max(self._lag_before_s, self._lag_s), 4),
             pid=os.getpid(),
             version=__version__,
             sent_at=self.clock.wall(),
@@ -230,11 +277,15 @@ class SentinelServer:
             serve_mesh, config.host, config.mesh_port, config.secret, self._listen
         )
         self._nursery.start_soon(self.outbox.run, name="sentinel.outbox")
-        for link in self._links.values():
-            self._nursery.start_soon(link.run, name=f"sentinel.link.{link.peer}")
+        self._adjust_links()
         self._nursery.start_soon(self._follow_time, name="sentinel.time")
         self._nursery.start_soon(self._follow_redis, name="sentinel.redis")
         self.log.info("watching", mesh_port=self.mesh_port, members=len(config.members), quorum=config.effective_quorum)
+
+    def _answer(self, question: Question) -> Answer:
+        known = question.about == "explain"
+        body = explain(self._core, self.clock.now()) if known else {"problem": f"unknown question {question.about!r}"}
+        return Answer(sender=self.config.id, about=question.about, body=json.dumps(body))
 
     async def _listen(self, connection: Connection) -> None:
         """A peer's connection: each message is an event."""
@@ -243,6 +294,8 @@ class SentinelServer:
                 message = await connection.receive()
                 if isinstance(message, Views | PreVoteRequest | PreVoteReply | VoteRequest | VoteReply):
                     self.feed(fx.PeerSaid(message))
+                elif isinstance(message, Question):
+                    await connection.send(self._answer(message))
             except MeshUnavailable:
                 return
             except ProtocolError as error:

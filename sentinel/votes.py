@@ -2,7 +2,7 @@
 
 Rules, each against a recorded defect of others:
   - a vote is for the epoch of the *request*, never for "the current epoch";
-  - it is refused in tilt, while this sentinel itself sees the master up, for other members, for an older record;
+  - it is refused in tilt, in pause, while this sentinel itself sees the master up, for other members, for an older record;
   - it is refused if it cannot be written; the reply is made of the saved state, after it was saved;
   - asking again for the vote that one has is answered again (the first answer may have been lost).
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ha_stress.cluster.controls import Controls, newer_controls
 from ha_stress.cluster.mastership import Mastership, newer
 from ha_stress.wire.messages import PreVoteReply, PreVoteRequest, VoteReply, VoteRequest
 from sentinel.effects import SaveVote, SendPeer, VoteState
@@ -23,8 +24,10 @@ class Standing:
     """How this sentinel stands at the moment of a request."""
 
     members: tuple[str, ...]
+    floor: int
     record: Mastership
     tilt: bool
+    paused: bool
     master_down: bool
     live_leader: str
 
@@ -40,6 +43,8 @@ class Voter:
         self.state = state
         self.choice: VoteState | None = None
         self.newest = state.record
+        self.controls = state.controls
+        self.problem = ""  # why the last write failed
         self._writing: VoteState | None = None
         self._leader_patience_s = leader_patience_s
         self._voted_at = float("-inf")
@@ -88,12 +93,18 @@ class Voter:
         self.newest = newer(self.newest, record)
         return self._write_next()
 
+    def learn_controls(self, controls: Controls) -> list[SaveVote]:
+        """Keep what the operator asked for last; a membership counts from the moment at which it is on disk."""
+        self.controls = newer_controls(self.controls, controls)
+        return self._write_next()
+
     # --- writes ---
 
     def saved(self, state: VoteState, now: float) -> tuple[VoteState | None, list[SaveVote | SendPeer]]:
         """A write is on disk. Returns the vote that exists from now on (None: only the record was saved), and what to
         do next: the reply to its candidate, further writes."""
         self.state = state
+        self.problem = ""
         self._writing = None
         voted = None
         out: list[SaveVote | SendPeer] = []
@@ -105,8 +116,9 @@ class Voter:
         return voted, [*out, *self._write_next()]
 
     def not_saved(self, state: VoteState, problem: str) -> list[SaveVote | SendPeer]:
-        """A write failed: there is no vote. Returns the refusal for its candidate. The record is written again with the
-        next vote or record."""
+        """A write failed: there is no vote. Returns the refusal for its candidate. The rest is written again with the next
+        vote, or when the record or the controls are read again."""
+        self.problem = problem
         self._writing = None
         lost, self.choice = self.choice, None
         if lost is None or lost.voted_for == self.me:
@@ -123,9 +135,9 @@ class Voter:
         if self._writing is not None:
             return []
         if self.choice is not None:
-            self._writing = replace(self.choice, record=self.newest)
-        elif self.newest != self.state.record:
-            self._writing = replace(self.state, record=self.newest)
+            self._writing = replace(self.choice, record=self.newest, controls=self.controls)
+        elif self.newest != self.state.record or self.controls != self.state.controls:
+            self._writing = replace(self.state, record=self.newest, controls=self.controls)
         else:
             return []
         return [SaveVote(self._writing)]
@@ -136,14 +148,19 @@ class Voter:
         )
         return SendPeer(to, reply)
 
-    @staticmethod
-    def _objection(request: PreVoteRequest | VoteRequest, standing: Standing) -> str:
+    def _objection(self, request: PreVoteRequest | VoteRequest, standing: Standing) -> str:
         """Why this sentinel would support nobody, or not this one; "" if nothing speaks against it."""
         reason = ""
         if standing.tilt:
             reason = "in tilt"
+        elif standing.paused:
+            reason = "paused by the operator"
+        elif self.me not in standing.members:
+            reason = "no member (any more)"
         elif request.sender not in standing.members or set(request.members) != set(standing.members):
             reason = "another membership"
+        elif request.epoch <= standing.floor:
+            reason = f"epoch {request.epoch} belongs to an earlier membership"
         elif request.epoch <= standing.record.epoch:
             reason = f"epoch {request.epoch} is not above the record's {standing.record.epoch}"
         elif request.record.epoch < standing.record.epoch:

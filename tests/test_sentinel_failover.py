@@ -68,7 +68,7 @@ def test_the_failover_record_keeps_votes_phases_and_every_candidate() -> None:
     assert kept["votes"] == {"s1": "granted", "s2": "granted"}
     assert kept["at"] == WALL
     assert {row["node"]: row["dropped"] for row in kept["candidates"]} == {
-        "n1": "is the master that failed",
+        "n1": "is the master that is replaced",
         "n2": "",
         "n3": "",
         "n4": "draining",
@@ -184,7 +184,7 @@ def test_a_winner_that_does_not_act_in_time_is_passed_over_and_the_next_candidat
     assert award.record == record(3, "n3")
     assert award.record.why == "failover: not-accepted"
     reasons = {row.node: row.dropped for row in play.core.campaign.table}
-    assert reasons["n2"] == "is the master that failed"
+    assert reasons["n2"] == "is the master that is replaced"
 
 
 def test_whoever_was_passed_over_stays_so_until_a_master_acts() -> None:

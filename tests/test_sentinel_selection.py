@@ -67,7 +67,7 @@ def test_a_node_that_never_answered_is_dropped() -> None:
 
 def test_the_process_that_failed_is_dropped_and_its_restarted_successor_is_not() -> None:
     failed, restarted = view(node("n1")), view(node("n1", incarnation="n1-b"))
-    assert table(failed)[0].dropped == "is the master that failed"
+    assert table(failed)[0].dropped == "is the master that is replaced"
     assert table(restarted)[0].rank == 1
 
 
@@ -150,7 +150,7 @@ def test_the_table_keeps_every_candidate_ranked_first_then_dropped_each_with_its
     assert [(row.node, row.rank, row.dropped) for row in rows] == [
         ("n3", 1, ""),
         ("n4", 2, ""),
-        ("n1", None, "is the master that failed"),
+        ("n1", None, "is the master that is replaced"),
         ("n5", None, "priority 0"),
     ]
 

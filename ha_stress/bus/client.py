@@ -17,11 +17,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import trio
 
 from ha_stress.base.ids import check_name
+from ha_stress.bus.controls import ControlsPart
+from ha_stress.bus.diagnosis import DiagnosisPart
 from ha_stress.bus.feed import Feed, Hint, Resubscribed
 from ha_stress.bus.history import HistoryPart
 from ha_stress.bus.link import Link, pool_for
 from ha_stress.bus.mastership import AwardAnswer, LeaseAnswer, MastershipPart
 from ha_stress.bus.members import MembersPart
+from ha_stress.bus.notifications import NotificationsPart
 from ha_stress.bus.records import Undecodable
 from ha_stress.bus.work import WorkPart
 from ha_stress.wire.keys import Keys
@@ -29,7 +32,7 @@ from ha_stress.wire.keys import Keys
 __all__ = ["AwardAnswer", "Bus", "Hint", "LeaseAnswer", "Resubscribed", "open_bus"]
 
 
-class Bus(MastershipPart, MembersPart, WorkPart, HistoryPart):
+class Bus(MastershipPart, MembersPart, WorkPart, HistoryPart, ControlsPart, NotificationsPart):
     """One process's access to the records of one cluster. Made by `open_bus`."""
 
     def __init__(self, link: Link, feed: Feed, cluster: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 import trio
 
@@ -20,6 +20,8 @@ class Outbox:
     """The queue between a loop that must not wait and a Redis that may be away."""
 
     def __init__(self, bus: Bus, source: str) -> None:
+        self.said: Counter[str] = Counter()  # by name, since the start
+        self.dropped = 0  # since the start
         self._bus = bus
         self._source = source
         self._queue: deque[Event] = deque()
@@ -27,13 +29,20 @@ class Outbox:
         self._lost = 0
         self._log = log.get("events").bind(source=source)
 
+    @property
+    def waiting(self) -> int:
+        """How many events Redis does not have yet."""
+        return len(self._queue)
+
     def say(self, event: Event) -> None:
         """Log the event and queue it for the stream. Never blocks."""
         assert event.name in MEANING, f"{event.name} has no meaning in cluster.events"
         self._log.info(event.name, **{**_flat(event), "epoch": event.epoch})
+        self.said[event.name] += 1
         if len(self._queue) >= EVENTS_KEPT_MAX:
             self._queue.popleft()
             self._lost += 1
+            self.dropped += 1
         self._queue.append(event)
         self._some.set()
 

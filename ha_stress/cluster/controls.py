@@ -35,9 +35,11 @@ class Tags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switchover:
-    """Please hand over from the master of `epoch`, to `to` ("": to the best). Void as soon as the epoch is another one."""
+    """Please hand over from the master of `epoch`, to `to` ("": to the best). Void as soon as the epoch is another one.
+    `asked` is the revision of the controls at which it was asked: two wishes are never the same."""
 
     epoch: int
+    asked: int
     to: str = ""
 
 
@@ -93,7 +95,8 @@ def ask_switchover(controls: Controls, record: Mastership, to: str) -> Controls:
         raise Conflict("there is no master yet, so there is nothing to hand over")
     if to == record.node:
         raise Conflict(f"{to} is the master already")
-    return replace(controls, revision=controls.revision + 1, switchover=Switchover(epoch=record.epoch, to=to))
+    asked = controls.revision + 1
+    return replace(controls, revision=asked, switchover=Switchover(epoch=record.epoch, asked=asked, to=to))
 
 
 def withdraw_switchover(controls: Controls) -> Controls:

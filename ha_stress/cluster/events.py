@@ -64,6 +64,8 @@ MEANING: Final[dict[str, str]] = {
     "-switchover": "that wish was withdrawn, or no sentinel could fulfil it in time",
     "+tags": "the operator changed the tags of a node",
     "+members": "the operator changed who the sentinels are",
+    "+bus-down": "a sentinel gets no answer from Redis for down_after_s: no failover is possible until it does",
+    "-bus-down": "Redis answers that sentinel again",
     "+hook-failed": "a notification could not be delivered after all its tries; detail says which",
     "+task": "a task was accepted by the master",
     "+revision": "a task has a new schedule revision (start, rate, share moved)",

@@ -138,6 +138,7 @@ class NodeCore:
         self.leaving = False
         #: What each sentinel said about the past: its highest epoch (0: it knows of none).
         self.heard_epochs: dict[str, int] = {}
+        self._sentinels = config.sentinels
         self._bus_record: Mastership | None = None  # what Redis had when it was last read
         self._random = random
         self._renew_due = float("inf")
@@ -158,6 +159,7 @@ class NodeCore:
             case SentinelPinged(ping):
                 if ping.sender in self.heard_epochs or len(self.heard_epochs) < SENTINELS_MAX:
                     self.heard_epochs[ping.sender] = max(ping.voted_epoch, ping.record.epoch)
+                self._sentinels = max(self._sentinels, min(ping.sentinels, SENTINELS_MAX))  # some may have been added
                 self._see(ping.record, now)
             case LeaseAnswered(sent_at, held, newest):
                 self._lease_answered(sent_at, held, newest, now)
@@ -264,7 +266,7 @@ class NodeCore:
         return self.record.epoch > 0 and self._bus_record == self.record
 
     def _sentinel_majority(self) -> int:
-        return self.config.sentinels // 2 + 1 if self.config.sentinels else 0
+        return self._sentinels // 2 + 1 if self.config.sentinels else 0
 
     def _claim_answered(self, newest: Mastership | None, now: float) -> None:
         self._claim_pending = False

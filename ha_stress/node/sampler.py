@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psutil
 import trio
+
+from ha_stress.mesh.lag import LoopLag
 
 
 @dataclass(slots=True)
@@ -16,16 +18,29 @@ class Sampler:
     cpu_percent: float | None = None
     memory_percent: float | None = None
     memory_total_bytes: int = 0
-    loop_lag_s: float = 0.0
+    _lag: LoopLag = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lag = LoopLag(self.period_s)
+
+    @property
+    def loop_lag_s(self) -> float:
+        """The worst of the last one to two periods, so that a reader of each published info misses none."""
+        return round(self._lag.worst_s, 4)
 
     async def run(self) -> None:
         """Sample until cancelled. Two readings of /proc take well under a millisecond and do not block."""
+        trio.lowlevel.add_instrument(self._lag)
+        try:
+            await self._sample_for_ever()
+        finally:
+            trio.lowlevel.remove_instrument(self._lag)
+
+    async def _sample_for_ever(self) -> None:
         self._read_memory()
         psutil.cpu_percent(interval=None)  # the first reading has nothing to compare with; it is thrown away
         while True:
-            due = trio.current_time() + self.period_s
-            await trio.sleep_until(due)
-            self.loop_lag_s = round(trio.current_time() - due, 4)
+            await trio.sleep(self.period_s)
             self.cpu_percent = psutil.cpu_percent(interval=None)
             self._read_memory()
 

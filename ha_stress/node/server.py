@@ -32,6 +32,7 @@ from ha_stress.mesh.connection import Connection
 from ha_stress.mesh.server import serve_mesh
 from ha_stress.node import core
 from ha_stress.node.sampler import Sampler
+from ha_stress.node.tags import NodeTags
 from ha_stress.store.store import Store, open_store
 from ha_stress.tasks.schedule import Holder
 from ha_stress.wire.messages import Ping, Pong
@@ -67,6 +68,7 @@ class NodeServer:
         self._frames_waiting = 0
         self._frames_lost = 0
         self._idle = True
+        self._tags = NodeTags(bus, config.id)
 
     # --- services ---
 
@@ -77,7 +79,7 @@ class NodeServer:
             id=self.config.id,
             incarnation=self.holder.incarnation,
             sequence=self._sequence,
-            priority=self.config.priority,
+            priority=self._tags.priority(self.config.priority),
             mesh_host=self.config.advertise_host or self.config.host,
             mesh_port=self._mesh_port,
             api_url=self._api_url,
@@ -88,6 +90,7 @@ class NodeServer:
             cpu_percent=self._sampler.cpu_percent,
             memory_percent=self._sampler.memory_percent,
             memory_total_bytes=self._sampler.memory_total_bytes,
+            draining=self._tags.now.draining,
             leaving=self._core.leaving,
             applied=self._applied,
             loop_lag_s=self._sampler.loop_lag_s,
@@ -282,6 +285,7 @@ class NodeServer:
         await self._register()
         self._nursery.start_soon(self._driver.worker(self).run, name="node.worker")
         self._nursery.start_soon(self._follow_time, lambda: self._core.role is not Role.MASTER, name="node.time")
+        self._nursery.start_soon(self._tags.follow, config.timing.reread_s, self.publish_info, name="node.tags")
         self.log.info("serving", api=self._api_url, mesh_port=self._mesh_port, sequence=self._sequence)
 
     async def _register(self) -> None:
