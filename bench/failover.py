@@ -1,6 +1,6 @@
 """The failover beside that of Valkey Sentinel: same machine, same run, same `down_after`, one observer.
 
-    python -m bench.failover [--rounds 10] [--json] [--plot FILE.png]
+    python -m bench.failover [--rounds 10] [--json] [--plot docs/failover.png]
 
 Rounds alternate between the two systems and between kill -9 and SIGSTOP of the master. Both systems are up all the time;
 a round begins when both are well, at a random moment of their ping periods. Exit code 1 if a goal is missed.
@@ -9,7 +9,6 @@ a round begins when both are well, at a random moment of their ping periods. Exi
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import random
@@ -44,6 +43,7 @@ from ha_stress.base.errors import HaStressError
 
 #: Every period of both systems (pings, hellos) is at most this long, but for Valkey's hellos; the phase shall be random.
 PHASE_S: Final = 1.0
+PLOT: Final = Path(__file__).parent.parent / "docs" / "failover.png"
 #: After a restart the machine shall be quiet again.
 SETTLE_S: Final = 1.0
 
@@ -91,26 +91,18 @@ def free_ports(count: int) -> list[int]:
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
-    """A dot for each round. Needs matplotlib, which is no dependency of this project."""
+    """Needs matplotlib, which comes with the development extra."""
     try:
-        importlib.import_module("matplotlib").use("Agg")
-        pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    except ImportError:
-        say(f"{path} was not drawn: matplotlib is not installed here.")
+        from bench import plot_failover
+    except ImportError as error:
+        say(f"{path} was not drawn: {error}; pip install -e '.[dev]'")
         return
-    figure, axes = pyplot.subplots(1, len(Cause), sharey=True, figsize=(11, 5))
-    for axis, cause in zip(axes, Cause, strict=True):
-        for place, (name, colour) in enumerate(((OURS, "tab:blue"), (VALKEY, "tab:red"))):
-            for column, field in enumerate(FIELDS):
-                values = report[cause][name][field]["rounds"]
-                x = [column + 0.3 * place + 0.01 * step for step in range(len(values))]
-                axis.plot(x, values, ".", color=colour, label=name if column == 0 else None)
-        axis.set_xticks(range(len(FIELDS)), list(FIELDS.values()), fontsize=7)
-        axis.set_title(f"{TITLES[cause]} of the master")
-        axis.set_yscale("log")
-    axes[0].set_ylabel("ms after the signal")
-    axes[0].legend()
-    figure.savefig(path, dpi=120)
+    try:
+        plot_failover.draw(report, path)
+    except OSError as error:
+        say(f"{path} was not drawn: {error}")
+    else:
+        say(f"{path} shows every round")
 
 
 def say(sentence: str) -> None:
@@ -130,7 +122,9 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=_rounds, default=10, help="of each system and cause (default 10)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw every round, if matplotlib is installed")
+    parser.add_argument(
+        "--plot", type=Path, default=PLOT, metavar="FILE.png", help="where to draw the phases (default docs/failover.png)"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     try:
@@ -143,8 +137,7 @@ def main() -> int:
     else:
         print("\n\n".join(table(report, cause) for cause in Cause), *verdicts(report), sep="\n")
         print(", ".join(f"{name} {value}" for name, value in report["conditions"].items()))
-    if options.plot:
-        plot(report, options.plot)
+    plot(report, options.plot)
     return 0 if all(goal["met"] for goal in report["goals"]) else 1
 
 

@@ -46,9 +46,10 @@ Rounds = dict[Cause, dict[str, list[Round]]]
 
 
 def report_of(rounds: Rounds) -> dict[str, Any]:
-    """{"kill": {"ours": {"detect_ms": {"median", "worst", "rounds"}, ...}, "valkey": ...}, "stop": ..., "ratios", "goals"}.
+    """{"kill": {"ours": {"detect_ms": {"median", "worst", "rounds", "all_ms"}, ...}, "valkey": ...}, "stop": ..., "ratios",
+    "goals"}.
 
-    A ratio is theirs divided by ours: above 1, ours is faster.
+    `rounds` is their number, `all_ms` the figure of each round, in order. A ratio is theirs divided by ours: above 1, ours is faster.
     """
     report: dict[str, Any] = {
         str(cause): {
@@ -75,7 +76,8 @@ def _figure(values: Sequence[float]) -> dict[str, Any]:
     return {
         "median": round(statistics.median(values), 1),
         "worst": round(max(values), 1),
-        "rounds": [round(value, 1) for value in values],
+        "rounds": len(values),
+        "all_ms": [round(value, 1) for value in values],
     }
 
 
@@ -102,7 +104,7 @@ def _goal(name: str, value: float, goal: str, met: bool) -> dict[str, Any]:
 
 def table(report: dict[str, Any], cause: Cause) -> str:
     """Milliseconds after the signal, for a person."""
-    count = len(report[cause][OURS]["act_ms"]["rounds"])
+    count = report[cause][OURS]["act_ms"]["rounds"]
     lines = [
         f"{TITLES[cause]} of the master, {count} rounds each, milliseconds after the signal",
         f"  {'until':<30}{'ours':>9}{'worst':>9}{'valkey':>9}{'worst':>9}{'ratio':>8}{'of worst':>9}",

@@ -90,6 +90,7 @@ class Sentinel(Seat):
                 view.note_pong(pong.info, now)
             case _:
                 assert_never(event)
+        self.watch.touch(view)
 
     def _read_record(self, record: Mastership, now: float) -> None:
         """What Redis has: learn from it if it is newer, mend it if it is older."""
@@ -146,7 +147,7 @@ class Sentinel(Seat):
         watch.handover = self.handover.is_open(self, now)
         if watch.tilt_until is not None and now >= watch.tilt_until:
             watch.leave_tilt(now)
-        changed = watch.judge_all(now)
+        changed = watch.reassess(now)
         if changed or now >= self._views_due:
             self._views_due = now + self.config.timing.ping_period_s
             self._send_views(self.peers, ask=changed)
@@ -268,8 +269,9 @@ class Sentinel(Seat):
             self.watch.passed_over.clear()
             campaign.back_off(now)
             return
-        why = f"{campaign.kind}: {campaign.cause}"
-        campaign.winner = Mastership(epoch=campaign.epoch, node=best.node, incarnation=best.incarnation, why=why)
+        campaign.winner = Mastership(
+            epoch=campaign.epoch, node=best.node, incarnation=best.incarnation, why=campaign.why
+        )
         self._say("+selected-node", subject=best.node, epoch=campaign.epoch)
         self._out.append(fx.Award(campaign.winner, campaign.report(self.id, "awarded", self._wall())))
 

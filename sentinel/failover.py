@@ -100,6 +100,12 @@ class Campaign:
         """Forced because something failed, or asked for: by the operator, or by a master that leaves."""
         return "switchover" if self.cause in ("leaving", "switchover") else "failover"
 
+    @property
+    def why(self) -> str:
+        """What the new record says of its reason."""
+        asked = "asked for by the operator" if self.cause == "switchover" else self.cause
+        return f"{self.kind}: {asked}"
+
     def report(self, leader: str, outcome: str, at: float) -> dict[str, Any]:
         """What is kept of this failover for people: who, why, when (Unix seconds), every candidate with its reason."""
         return {

@@ -14,6 +14,7 @@ milliseconds while a slow one keeps its full grace.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from ha_stress.base.config import Timing
@@ -161,10 +162,42 @@ def _not_acting(
     return "not-acting" if idle_s >= timing.down_after_s * stretch else ""
 
 
-def next_change(view: NodeView, *, accepted: bool, timing: Timing, stretch: float) -> float:
-    """The earliest moment at which time alone could change the judgement."""
-    moments = [view.silent_since() + timing.down_after_s * stretch]
-    if view.idle_since is not None:
-        patience = timing.down_after_s if accepted else timing.accept_timeout_s
-        moments.append(view.idle_since + patience * stretch)
-    return min(moments)
+def idle_over_at(view: NodeView, accepted: bool, bus_up_since: float | None, timing: Timing, stretch: float) -> float:
+    """When `judge` has had enough of a master that answers and does not act, if nothing happens; infinity if never."""
+    if view.idle_since is None or bus_up_since is None:
+        return float("inf")
+    patience_s = timing.down_after_s if accepted else min(timing.down_after_s, timing.accept_timeout_s)
+    return max(view.idle_since, bus_up_since) + patience_s * stretch
+
+
+class BySilence:
+    """Nodes in the order of their silence, the longest first. All have the same patience, so whom the time makes due next
+    is at the head, whatever that patience is just now."""
+
+    def __init__(self) -> None:
+        self._views: OrderedDict[str, tuple[float, NodeView]] = OrderedDict()  # with the moment that gave it its place
+        self._in_order = True
+
+    def enter(self, view: NodeView) -> None:
+        """Join, or move to the place that its last answer gives it: nearly always the end."""
+        moment = view.silent_since()
+        placed = self._views.get(view.id)
+        if placed is not None and placed[0] == moment:
+            return
+        self._views[view.id] = (moment, view)
+        self._views.move_to_end(view.id)
+        self._in_order = self._in_order and self._newest_before(view.id) <= moment
+
+    def leave(self, view: NodeView) -> None:
+        self._views.pop(view.id, None)
+
+    def longest(self) -> NodeView | None:
+        """Who has been silent for longest."""
+        if not self._in_order:
+            self._views = OrderedDict(sorted(self._views.items(), key=lambda item: item[1][0]))
+            self._in_order = True
+        return next((view for _, view in self._views.values()), None)
+
+    def _newest_before(self, last: str) -> float:
+        """The moment of the one before the `last`."""
+        return next((self._views[name][0] for name in reversed(self._views) if name != last), float("-inf"))

@@ -2,19 +2,23 @@
 
 *Subjectively down* is this sentinel's own judgement (`health`). *Objectively down* is that and enough fresh views of peers
 about the same process; for the master, the process that the record names. Views of a sentinel in tilt count for nothing.
+
+What is judged in a step is what can have changed in it: the nodes that were touched since, the master (the record, Redis
+and the operator's wish concern nobody else), and whom the time has made due, which a queue by silence knows at its head.
+So a step costs the same with 1,000 nodes as with 3, and its outcome is that of judging everybody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ha_stress.base.config import SentinelConfig
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.cluster.members import NodeInfo
 from ha_stress.wire.messages import View, Views
-from sentinel.health import NodeView, acts_under, judge, next_change
+from sentinel.health import BySilence, NodeView, acts_under, idle_over_at, judge
 
 #: A sentinel's own lateness stretches its patience with others at most this much.
 STRETCH_MAX = 3.0
@@ -35,6 +39,11 @@ class Heard:
 
     at: float
     views: Views
+    #: (node, incarnation) of everybody whom it holds to be down.
+    down: frozenset[tuple[str, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.down = frozenset((view.node, view.incarnation) for view in self.views.views if view.down)
 
 
 class Watch:
@@ -57,6 +66,10 @@ class Watch:
         #: Nodes (with incarnation) that were named and did not act since the last master that did.
         self.passed_over: dict[str, str] = {}
         self._say = say
+        self._touched: dict[str, None] = {}  # to be judged in the next step; ordered, unlike a set
+        self._waiting = BySilence()  # who is not down and would be by time alone
+        self._down: dict[str, NodeView] = {}  # subjectively or objectively
+        self._counted: tuple[object, ...] = ()  # what the objective views were last counted with
         self._follow_master(now)
 
     @property
@@ -97,29 +110,47 @@ class Watch:
         """Take the registry: add whom it names, forget who is neither named, connected, nor recently heard."""
         listed = dict.fromkeys(info.id for info in infos)  # ordered, unlike a set: the same steps in each run
         for node_id in listed:
-            self.nodes.setdefault(node_id, NodeView(id=node_id, since=now))
+            if node_id not in self.nodes:
+                self._add(node_id, now)
         for node_id, view in list(self.nodes.items()):
             silent_s = now - view.silent_since()
             unknown = node_id not in listed and not view.connected
             if unknown and silent_s > FORGET_AFTER * self.timing.down_after_s and node_id != self.record.node:
-                del self.nodes[node_id]
+                self._forget(node_id)
+
+    def touch(self, view: NodeView) -> None:
+        """What is known of this node has changed: it is judged in this step."""
+        self._touched[view.id] = None
 
     def learn(self, record: Mastership, now: float) -> bool:
         """Take a record if its epoch is higher. Returns whether it was."""
         if record.epoch <= self.record.epoch:
             return False
+        if self.master is not None:
+            self.touch(self.master)
+            self.master.idle_since = None
         self.record = record
         self.accepted = False
         self.handover = False
-        for view in self.nodes.values():
-            view.idle_since = None
         self._follow_master(now)
         return True
 
     def _follow_master(self, now: float) -> None:
         """The master is watched from the moment that it is named, registered or not."""
-        if self.record.epoch and self.record.node not in self.nodes:
-            self.nodes[self.record.node] = NodeView(id=self.record.node, since=now)
+        if not self.record.epoch:
+            return
+        if self.record.node not in self.nodes:
+            self._add(self.record.node, now)
+        self.touch(self.nodes[self.record.node])
+
+    def _add(self, node_id: str, now: float) -> None:
+        self.nodes[node_id] = NodeView(id=node_id, since=now)
+        self.touch(self.nodes[node_id])
+
+    def _forget(self, node_id: str) -> None:
+        self._waiting.leave(self.nodes.pop(node_id))
+        self._touched.pop(node_id, None)
+        self._down.pop(node_id, None)
 
     # --- judging ---
 
@@ -128,20 +159,28 @@ class Watch:
         self.tilt_until = None
         self._say("-tilt")
         for view in self.nodes.values():
+            self.touch(view)
             view.since = now
             if view.last_pong is not None:
                 view.last_pong = max(view.last_pong, now - self.timing.ping_period_s)
 
-    def judge_all(self, now: float) -> bool:
+    def reassess(self, now: float) -> bool:
         """Update the subjective views (not in tilt), then the objective ones. Returns whether a subjective one changed."""
         changed = False
         if not self.tilt:
-            for view in self.nodes.values():
+            if self.master is not None:
+                self.touch(self.master)
+            for node_id in self._touched:
+                changed |= self._judge(self.nodes[node_id], now)
+            while (view := self._waiting.longest()) is not None and self._is_overdue(view, now):
+                self.touch(view)
                 changed |= self._judge(view, now)
-        fresh = self.fresh(now)
-        for view in self.nodes.values():
-            self._count(view, fresh)
+        self._count(now)
+        self._touched.clear()  # also in tilt: everybody is touched at its end
         return changed
+
+    def _is_overdue(self, view: NodeView, now: float) -> bool:
+        return now - view.silent_since() >= self.timing.down_after_s * self.stretch
 
     def _judge(self, view: NodeView, now: float) -> bool:
         view.note_acting(self.record, now)
@@ -168,17 +207,31 @@ class Watch:
         view.down_cause = cause
         if cause == "not-accepted":
             self.passed_over[self.record.node] = self.record.incarnation
+        if cause:
+            self._down[view.id] = view
+        if cause or self._is_overdue(view, now):  # only an event can change it now (who said goodbye may be silent)
+            self._waiting.leave(view)
+        else:
+            self._waiting.enter(view)
         return was != bool(cause)
 
-    def _count(self, view: NodeView, fresh: dict[str, Views]) -> None:
-        if view.down_since is None and not view.objectively_down:
+    def _count(self, now: float) -> None:
+        """Who is objectively down. Counted anew only for the touched, unless the views that count are other ones."""
+        if not self._down:
             return
-        incarnation = self.incarnation(view)
-        supporters = sorted(
-            sender
-            for sender, views in fresh.items()
-            if any(v.down and v.node == view.id and v.incarnation == incarnation for v in views.views)
-        )
+        fresh = self._fresh(now)
+        basis = (self.tilt, self.quorum, fresh)
+        whom = self._down if basis != self._counted else [id for id in self._touched if id in self._down]
+        self._counted = basis
+        for node_id in list(whom):
+            view = self._down[node_id]
+            self._count_one(view, fresh)
+            if view.down_since is None and not view.objectively_down:
+                del self._down[node_id]
+
+    def _count_one(self, view: NodeView, fresh: dict[str, Heard]) -> None:
+        pair = (view.id, self.incarnation(view))
+        supporters = sorted(sender for sender, heard in fresh.items() if pair in heard.down)
         down = view.down_since is not None and not self.tilt and 1 + len(supporters) >= self.quorum
         if down == view.objectively_down:
             return
@@ -190,22 +243,23 @@ class Watch:
 
     def fresh(self, now: float) -> dict[str, Views]:
         """Views of peers that are recent and not in tilt."""
+        return {sender: heard.views for sender, heard in self._fresh(now).items()}
+
+    def _fresh(self, now: float) -> dict[str, Heard]:
         limit = self.timing.view_fresh_s
         return {
-            sender: heard.views
-            for sender, heard in self.heard.items()
-            if now - heard.at <= limit and not heard.views.tilt
+            sender: heard for sender, heard in self.heard.items() if now - heard.at <= limit and not heard.views.tilt
         }
 
     def down_pairs(self, now: float) -> set[tuple[str, str]]:
         """(node, incarnation) of everybody whom a fresh view of any peer holds to be down."""
-        return {(v.node, v.incarnation) for views in self.fresh(now).values() for v in views.views if v.down}
+        return {pair for heard in self._fresh(now).values() for pair in heard.down}
 
     def down_views(self) -> tuple[View, ...]:
         """This sentinel's own views, as they are sent; who is not named is up."""
         return tuple(
             View(node=v.id, incarnation=self.incarnation(v), down=True, cause=v.down_cause, age_s=0.0)
-            for v in self.nodes.values()
+            for v in self._down.values()
             if v.down_since is not None
         )
 
@@ -219,11 +273,12 @@ class Watch:
         """The next moment after `now` at which time alone could change a view; infinity if there is none."""
         if self.tilt_until is not None:
             return self.tilt_until
-        moments = (
-            next_change(view, accepted=self.accepted, timing=self.timing, stretch=self.stretch)
-            for view in self.nodes.values()
-            if view.down_since is None
-        )
+        moments = []
+        longest, master = self._waiting.longest(), self.master
+        if longest is not None:
+            moments.append(longest.silent_since() + self.timing.down_after_s * self.stretch)
+        if master is not None and master.down_since is None:
+            moments.append(idle_over_at(master, self.accepted, self.bus_up_since, self.timing, self.stretch))
         return min((moment for moment in moments if moment > now), default=float("inf"))
 
     def _about(self, view: NodeView) -> dict[str, Any]:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
 
-from ha_stress.base.errors import ConfigError, ProtocolError
-from ha_stress.bus.client import Bus, Hint, LeaseAnswer, Resubscribed, open_bus
+from ha_stress.base.errors import BusUnavailable, ConfigError, ProtocolError
+from ha_stress.bus.client import AwardAnswer, Bus, Hint, LeaseAnswer, Resubscribed, open_bus
+from ha_stress.bus.embedded import EmbeddedRedis
+from ha_stress.bus.mastership import AWARD_TICKET_S
 from ha_stress.cluster.mastership import NOBODY, Mastership
-from tests.redis_server import any_redis_url, cluster, debian_redis, expect, plain_client, valkey
+from tests.redis_server import (
+    any_redis_url,
+    cluster,
+    debian_redis,
+    eventually,
+    expect,
+    own_valkey,
+    plain_client,
+    valkey,
+)
 
-__all__ = ["any_redis_url", "cluster", "debian_redis", "valkey"]
+__all__ = ["any_redis_url", "cluster", "debian_redis", "own_valkey", "valkey"]
 
 
 def record(epoch: int, node: str = "a", incarnation: str = "1", why: str = "test") -> Mastership:
@@ -229,3 +242,76 @@ async def test_a_key_of_the_wrong_type_is_a_protocol_error_and_an_award_is_whole
         client.delete(key)
         assert await bus.mastership() == NOBODY
         assert await bus.events() == []
+
+
+# --- awards that arrive late ---
+
+
+async def test_an_award_whose_ticket_has_run_out_is_refused_as_late_and_changes_nothing(
+    bus: Bus, any_redis_url: str
+) -> None:
+    await bus.repair(record(3))
+    await bus.hold_lease(record(3), 3.0)
+    await bus.announce_award(record(4, "b"), source="s1")
+    client = plain_client(any_redis_url)
+    ticket = bus.keys.award_ticket(4, "s1")
+    assert 0 < client.pttl(ticket) <= AWARD_TICKET_S * 1000
+    client.pexpire(ticket, 0)  # its time is over
+    answer = await bus.award_announced(record(4, "b"), failover={}, source="s1")
+    assert answer == AwardAnswer(won=False, newest=record(3), late=True)
+    assert await bus.mastership() == record(3)
+    assert await bus.lease_owner() == "3:a:1"
+    assert await bus.events() == []
+    assert await bus.failovers() == {}
+
+
+async def test_a_ticket_serves_one_award_of_its_epoch_by_its_sentinel(bus: Bus, any_redis_url: str) -> None:
+    await bus.announce_award(record(4, "b"), source="s1")
+    for epoch, source in ((4, "s2"), (5, "s1")):
+        assert (await bus.award_announced(record(epoch, "z"), failover={}, source=source)).late
+    assert (await bus.award_announced(record(4, "b"), failover={}, source="s1")).won
+    assert not plain_client(any_redis_url).exists(bus.keys.award_ticket(4, "s1"))
+    plain_client(any_redis_url).delete(bus.keys.mastership)  # even then: the same award, carried out a second time
+    assert (await bus.award_announced(record(4, "b"), failover={}, source="s1")).late
+    assert await bus.mastership() == NOBODY
+
+
+async def test_an_award_that_lost_is_lost_and_not_late(bus: Bus) -> None:
+    await bus.repair(record(4))
+    answer = await bus.award_announced(record(4, "b"), failover={}, source="s1")
+    assert answer == AwardAnswer(won=False, newest=record(4))
+
+
+async def test_a_ticket_that_is_asked_for_again_is_one_ticket(bus: Bus) -> None:
+    for _ in range(3):
+        await bus.announce_award(record(4, "b"), source="s1")
+    assert (await bus.award_announced(record(4, "b"), failover={}, source="s1")).won
+    answer = await bus.award_announced(record(4, "b"), failover={}, source="s1")
+    assert answer == AwardAnswer(won=False, newest=record(4, "b"))
+
+
+def scripts_run(url: str) -> int:
+    """How many scripts the server has carried out."""
+    return int(plain_client(url).info("commandstats")["cmdstat_evalsha"]["calls"])
+
+
+async def test_an_award_that_a_stopped_server_carries_out_too_late_replaces_nobody(
+    own_valkey: EmbeddedRedis, cluster: str
+) -> None:
+    async with open_bus(own_valkey.url, cluster) as bus:
+        await bus.repair(record(3))
+        await bus.award(record(4), failover={}, source="s1")  # the script is known to the server
+        await bus.announce_award(record(5, "b"), source="s1")
+        before = scripts_run(own_valkey.url)
+        os.kill(own_valkey.pid, signal.SIGSTOP)
+        with pytest.raises(BusUnavailable):
+            await bus.award_announced(record(5, "b"), failover={}, source="s1")
+        await trio.sleep(AWARD_TICKET_S)  # by the server's clock, which goes on
+        os.kill(own_valkey.pid, signal.SIGCONT)
+
+        async def carried_out() -> bool:
+            return scripts_run(own_valkey.url) == before + 1
+
+        await eventually(carried_out, "the server has carried out the late award")
+        assert await bus.mastership() == record(4)
+        assert len(await bus.events()) == 1

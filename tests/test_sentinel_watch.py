@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ha_stress.wire.messages import PreVoteReply, PreVoteRequest, Views, VoteReply, VoteRequest
 from sentinel import effects as fx
 from sentinel.failover import Phase
+from sentinel.health import judge
 from tests.playbook import FIRST, NOBODY, Play, event, node, only, record, said, sent
+from tests.test_sentinel_random import World, happenings
 
 FIVE = ("s1", "s2", "s3", "s4", "s5")
 
@@ -275,3 +281,53 @@ def test_ticks_at_each_deadline_advance_time_so_the_loop_is_never_busy() -> None
         play.now = max(play.now, deadline)
         play.tell(fx.Ticked())
     assert play.now - began > 1_000 * 0.01
+
+
+# --- a step judges only what can have changed ---
+
+
+def judged_by_looking_at_everybody(play: Play) -> None:
+    """After each step nothing is left that judging all nodes would change, and the deadline misses nothing."""
+    watch, now = play.core.watch, play.core._now
+    fresh = watch.fresh(now)
+    for view in watch.nodes.values():
+        if not watch.tilt:
+            assert view.down_cause == judge(
+                view,
+                record=watch.record,
+                accepted=watch.accepted,
+                bus_up_since=watch.bus_up_since,
+                timing=watch.timing,
+                stretch=watch.stretch,
+                now=now,
+                handover=watch.handover,
+            )
+        about = (view.id, watch.incarnation(view))
+        agree = [
+            sender for sender, said in fresh.items() if about in [(v.node, v.incarnation) for v in said.views if v.down]
+        ]
+        down = view.down_since is not None
+        assert view.objectively_down == (down and not watch.tilt and 1 + len(agree) >= watch.quorum)
+        silent_at = view.silent_since() + watch.timing.down_after_s * watch.stretch
+        assert watch.tilt or down or silent_at <= now or watch.next_change(now) <= silent_at
+    assert {view.node for view in watch.down_views()} == {
+        id for id, v in watch.nodes.items() if v.down_since is not None
+    }
+
+
+@settings(max_examples=400)
+@given(st.lists(happenings, max_size=60))
+def test_after_each_step_judging_everybody_would_change_nothing(story: list[Any]) -> None:
+    world = World()
+    for happening in story:
+        world.take(happening)
+        if world.play.core.deadline() > world.play.now + 0.001:  # one that has just begun makes its first step at once
+            judged_by_looking_at_everybody(world.play)
+
+
+def test_a_worker_that_said_goodbye_is_not_down_and_does_not_hide_the_silence_of_another() -> None:
+    play = Play.watching()
+    play.pong(node("n2", leaving=True))
+    play.let(play.timing.down_after_s + 0.1, answering=("n1",))
+    assert (play.view("n2").down_cause, play.view("n3").down_cause) == ("", "silence")
+    judged_by_looking_at_everybody(play)

@@ -12,9 +12,10 @@ from ha_stress.api.models import EventList, FailoverList, Master, StatusView
 from ha_stress.api.port import ApiNode
 from ha_stress.api.problems import RESPONSES
 from ha_stress.api.stream import EventStream, StreamSlots
-from ha_stress.api.views import event_view, node_view, sentinel_view
-from ha_stress.base.errors import BusUnavailable, NotFound, StoreUnavailable
+from ha_stress.api.views import controls_view, event_view, node_view, sentinel_view
+from ha_stress.base.errors import BusUnavailable, NotFound, ProtocolError, StoreUnavailable
 from ha_stress.base.limits import EVENT_STREAM_MAX, EVENT_STREAMS_MAX, SEQUENCE_MAX
+from ha_stress.cluster.controls import Controls
 from ha_stress.cluster.mastership import NOBODY, Mastership, newer
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
 
@@ -24,15 +25,17 @@ async def status_of(node: ApiNode) -> StatusView:
     record: Mastership = NOBODY
     nodes: list[NodeInfo] = []
     sentinels: list[SentinelInfo] = []
+    controls: Controls | None = None
     redis = database = "ok"
 
     async def ask_redis() -> None:
-        nonlocal record, nodes, sentinels, redis
+        nonlocal record, nodes, sentinels, controls, redis
         try:
             record = await node.bus.mastership()
             nodes = await node.bus.nodes()
             sentinels = await node.bus.sentinels()
-        except BusUnavailable as error:
+            controls = await node.bus.controls()
+        except (BusUnavailable, ProtocolError) as error:
             redis = str(error)
 
     async def ask_database() -> None:
@@ -57,6 +60,7 @@ async def status_of(node: ApiNode) -> StatusView:
         master=_master(record, known),
         nodes=[node_view(info) for _, info in sorted(known.items())],
         sentinels=[sentinel_view(info) for info in sorted(sentinels, key=lambda info: info.id)],
+        controls=None if controls is None else controls_view(controls, record.epoch),
         redis=redis,
         database=database,
     )

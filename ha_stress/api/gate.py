@@ -27,7 +27,7 @@ BODY_TIMEOUT_S: Final = 20.0
 #: A caller has given up by then, or tries another node.
 TURN_TIMEOUT_S: Final = 10.0
 #: They answer from memory, or take their turns themselves.
-_UNQUEUED: Final = ("/liveness", "/health", "/master", "/worker", "/events/stream")
+_UNQUEUED: Final = ("/liveness", "/health", "/master", "/worker", "/events/stream", "/explain", "/doctor")
 
 #: A JSON string, or what begins as one and never ends. Possessive, and it matches at every quote: linear whatever comes.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)

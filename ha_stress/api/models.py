@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ha_stress.api.models_operator import ControlsView
 from ha_stress.base.limits import IN_FLIGHT_MAX_DEFAULT
 
 
@@ -173,6 +174,8 @@ class NodeView(BaseModel):
 
 
 class SentinelView(BaseModel):
+    """A sentinel's own words (`SentinelInfo`); members, version and voted epoch are on its disk."""
+
     id: str
     incarnation: str
     mesh_host: str
@@ -180,6 +183,12 @@ class SentinelView(BaseModel):
     epoch: int
     tilt: bool
     leading: bool
+    paused: bool
+    members: list[str]
+    members_version: int
+    voted_epoch: int
+    http_url: str
+    loop_lag_s: float
     pid: int
     version: str
     sent_at: float
@@ -194,6 +203,7 @@ class StatusView(BaseModel):
     master: Master | None
     nodes: list[NodeView]
     sentinels: list[SentinelView]
+    controls: ControlsView | None = Field(description="What the operator asked for; null where it could not be read")
     redis: str = Field(description='"ok", or a sentence')
     database: str = Field(description='"ok", or a sentence')
 

@@ -19,6 +19,8 @@ from ha_stress.api.models import (
     Task,
     TaskDetail,
 )
+from ha_stress.api.models_operator import ControlsView, MembershipView, SwitchoverView, TagsView
+from ha_stress.cluster.controls import Controls
 from ha_stress.cluster.events import MEANING, Event
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
 from ha_stress.store.store import TaskRecord
@@ -98,6 +100,19 @@ def node_view(info: NodeInfo) -> NodeView:
 
 def sentinel_view(info: SentinelInfo) -> SentinelView:
     return SentinelView.model_validate(asdict(info))
+
+
+def controls_view(controls: Controls, epoch: int) -> ControlsView:
+    """`epoch` is the cluster's: a wish of an older one is void."""
+    wish, membership = controls.switchover, controls.membership
+    return ControlsView(
+        revision=controls.revision,
+        paused=controls.paused,
+        pause_why=controls.pause_why,
+        switchover=None if wish is None else SwitchoverView(epoch=wish.epoch, to=wish.to, open=wish.epoch == epoch),
+        membership=MembershipView(version=membership.version, members=list(membership.members), floor=membership.floor),
+        tags={name: TagsView(priority=tags.priority, draining=tags.draining) for name, tags in controls.tags.items()},
+    )
 
 
 def _task_fields(record: TaskRecord) -> dict[str, Any]:

@@ -5,9 +5,12 @@ All problems are reported at once, each with its path. Durations are seconds and
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,6 +29,29 @@ _SHAPES = {
     _HOST: "not a host name or address",
 }
 _PLAIN = {"extra_forbidden": "unknown setting"}
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+
+#: What somebody wants to be told of at night, or in the morning. A name that ends with `*` stands for all that begin so.
+ALARMS: Final = (
+    "+bus-down",
+    "-bus-down",
+    "+odown",
+    "-odown",
+    "+first-master",
+    "+switch-master",
+    "+failover-end",
+    "-failover-abort-*",
+    "-accept-timeout",
+    "+suspended",
+    "+tilt",
+    "+vote-file-error",
+    "+events-lost",
+    "+repaired",
+    "+paused",
+    "-paused",
+    "+members",
+)
 
 
 class _Frozen(BaseModel):
@@ -136,11 +162,19 @@ class SentinelConfig(ClusterConfig):
     data_dir: str
     cpu_ceiling_percent: float = Field(101.0, gt=0)
     memory_ceiling_percent: float = Field(98.0, gt=0)
+    #: Health and metrics, on `host`. 0 takes a free port; None serves none.
+    http_port: int | None = Field(0, ge=0, le=65535)
+    #: Told of each event that `notify_events` names: a command line (split like a shell does, run without one) ...
+    notify_command: str = Field("", max_length=4096)
+    #: ... and a URL that the event is posted to, with these headers.
+    notify_url: str = Field("", max_length=4096)
+    notify_headers: Mapping[str, str] = Field({}, max_length=32)
+    notify_events: tuple[str, ...] = Field(ALARMS, max_length=256)
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
         _check_endpoint(self.host, self.advertise_host, self.secret)
-        problems = []
+        problems = _notification_problems(self.notify_command, self.notify_url, self.notify_headers)
         if len(set(self.members)) != len(self.members):
             problems.append("members names a sentinel twice")
         if self.id not in self.members:
@@ -166,6 +200,34 @@ class SentinelConfig(ClusterConfig):
     @property
     def effective_quorum(self) -> int:
         return self.quorum or self.majority
+
+
+def _notification_problems(command: str, url: str, headers: Mapping[str, str]) -> list[str]:
+    problems = []
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        problems.append(f"notify_command {command!r} cannot be split into words: {error}")
+    else:
+        if command and not (words and words[0]):
+            problems.append(f"notify_command {command!r} names no program")
+    # The URL itself is not shown: that of a webhook is often its password.
+    if url and not _is_http(url):
+        problems.append("notify_url: write for example https://host/path")
+    for name, value in headers.items():
+        if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
+            problems.append(f"notify_headers.{name}: not an HTTP header")
+    if headers and not url:
+        problems.append("notify_headers is of no use without notify_url")
+    return problems
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _check_endpoint(host: str, advertise_host: str, secret: str) -> None:

@@ -86,3 +86,17 @@ ENGINE_LANES_REMEMBERED_MAX: Final = 256
 SENTINELS_MAX: Final = 101
 #: Nodes that an operator has tagged: the tags travel in one record, which every sentinel also keeps on disk.
 TAGGED_NODES_MAX: Final = 1_000
+#: Connections to a sentinel's health and metrics: a few load balancers, scrapers and curious people.
+SENTINEL_HTTP_CONNECTIONS_MAX: Final = 64
+#: Request line and headers together; no scraper or load balancer sends a tenth of it.
+SENTINEL_HTTP_REQUEST_BYTES_MAX: Final = 16 << 10
+#: Notifications under way at once in one sentinel: a receiver that is slow is not helped by more.
+NOTIFICATIONS_AT_ONCE_MAX: Final = 4
+#: Events that one sentinel has taken from the stream to notify of; the rest waits there, for whoever is free.
+NOTIFICATIONS_TAKEN_MAX: Final = 32
+#: The same, and those that never were in the stream because Redis is away.
+NOTIFICATIONS_WAITING_MAX: Final = 2 * NOTIFICATIONS_TAKEN_MAX
+#: What is kept of a notification command's output, for the log.
+NOTIFICATION_OUTPUT_BYTES_MAX: Final = 2_048
+#: Tasks whose books one scrape of a master's metrics reads: each is a query, and a scrape comes every few seconds.
+METRICS_TASKS_MAX: Final = 50

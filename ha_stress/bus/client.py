@@ -32,7 +32,7 @@ from ha_stress.wire.keys import Keys
 __all__ = ["AwardAnswer", "Bus", "Hint", "LeaseAnswer", "Resubscribed", "open_bus"]
 
 
-class Bus(MastershipPart, MembersPart, WorkPart, HistoryPart, ControlsPart, NotificationsPart):
+class Bus(MastershipPart, MembersPart, WorkPart, HistoryPart, ControlsPart, DiagnosisPart, NotificationsPart):
     """One process's access to the records of one cluster. Made by `open_bus`."""
 
     def __init__(self, link: Link, feed: Feed, cluster: str) -> None:

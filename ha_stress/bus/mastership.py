@@ -22,10 +22,17 @@ class LeaseAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwardAnswer:
-    """`won`: the record was written. `newest` is the record that stands now."""
+    """`won`: the record was written. `newest` is the record that stands now. `late`: nothing stood against the award but its
+    own age; whoever still wants it must be elected again."""
 
     won: bool
     newest: Mastership
+    late: bool = False
+
+
+#: For how long after it was announced an award may be carried out: longer than its sender waits for an answer, so that an
+#: award is refused as late only when nobody waits for it any more.
+AWARD_TICKET_S = 1.5
 
 
 def _identity(record: Mastership) -> tuple[str, str, str]:
@@ -64,14 +71,30 @@ class MastershipPart(Part):
         return text(await self._link.call(lambda client: client.get(self.keys.lease)) or b"")
 
     async def award(self, record: Mastership, *, failover: dict[str, Any], source: str) -> AwardAnswer:
-        """Name a new master under a higher epoch. One step: record, dropped lease, event +switch-master, failover
-        record and announcement. Lost (nothing changes) if the stored epoch is not lower."""
+        """Name a new master under a higher epoch. Lost (nothing changes) if the stored epoch is not lower.
+
+        A request can reach Redis long after its sender has given up: Redis stalls, a segment is sent again. Then the master
+        that it replaces may be well again, and the next campaign is none of that election's business. So an award needs a
+        ticket, which Redis has acknowledged just before and lets run out after AWARD_TICKET_S.
+        """
+        await self.announce_award(record, source=source)
+        return await self.award_announced(record, failover=failover, source=source)
+
+    async def announce_award(self, record: Mastership, *, source: str) -> None:
+        """The first step of an award: its ticket."""
+        key, ttl_ms = self.keys.award_ticket(record.epoch, source), milliseconds(AWARD_TICKET_S, "a ticket")
+        await self._link.call(lambda client: client.set(key, "1", px=ttl_ms))
+
+    async def award_announced(self, record: Mastership, *, failover: dict[str, Any], source: str) -> AwardAnswer:
+        """The second step of an award: spent ticket, record, dropped lease, event +switch-master, failover record and
+        announcement, all or nothing."""
         keys = (
             self.keys.mastership,
             self.keys.lease,
             self.keys.events,
             self.keys.event_sequence,
             self.keys.failovers,
+            self.keys.award_ticket(record.epoch, source),
         )
         args = (
             *_identity(record),
@@ -84,8 +107,8 @@ class MastershipPart(Part):
             FAILOVERS_KEPT_MAX,
         )
         # Not repeated by itself: a second attempt would meet its own record and say "lost".
-        won, newest = await self._link.run("award", keys, args, again=False)
-        return AwardAnswer(won=bool(won), newest=record_from(newest))
+        won, newest, late = await self._link.run("award", keys, args, again=False)
+        return AwardAnswer(won=bool(won), newest=record_from(newest), late=bool(late))
 
     async def announce(self, record: Mastership) -> bool:
         """Publish the record on the election channel again; False, and nothing is said, if it no longer stands."""

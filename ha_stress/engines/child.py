@@ -24,6 +24,7 @@ TIMER_SLACK_NS: Final = 1_000
 def main(arguments: list[str]) -> int:
     descriptor, engine, engines = (int(argument) for argument in arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the whole group; the node decides
+    import os; os.nice(int(os.environ.get("HS_NICE", "0")))
     _raise_descriptor_limit()
     with contextlib.suppress(OSError):  # no such file outside Linux: pacing is a little coarser then
         Path("/proc/self/timerslack_ns").write_text(str(TIMER_SLACK_NS))

@@ -20,7 +20,7 @@ from ha_stress.api.app import create_app
 from ha_stress.api.serve import serve
 from ha_stress.base.clock import Clock, SystemClock
 from ha_stress.base.config import NodeConfig
-from ha_stress.base.errors import BusUnavailable, MeshUnavailable, ProtocolError
+from ha_stress.base.errors import BusUnavailable, Conflict, MeshUnavailable, ProtocolError
 from ha_stress.base.ids import new_incarnation
 from ha_stress.bus.client import Bus, open_bus
 from ha_stress.bus.outbox import Outbox
@@ -130,10 +130,17 @@ class NodeServer:
             self._changed.unpark_all()
 
     async def publish_info(self) -> None:
+        """Conflict if another process has registered under this id since: there can be one, and the newer one is it."""
         try:
-            await self.bus.publish_info(self.info(), self.config.timing.info_expiry_s)
+            mine = await self.bus.publish_info(self.info(), self.config.timing.info_expiry_s)
         except BusUnavailable as error:
             self.log.warning("node info not published", problem=str(error))
+            return
+        if not mine and not self._core.leaving:
+            raise Conflict(
+                f"another process has registered as {self.config.id}, so this one ends; "
+                "if it is not its successor, give each node an id of its own"
+            )
 
     async def send_node_info(self) -> None:
         while True:

@@ -25,6 +25,10 @@ class Keys:
         """String "epoch:node:incarnation" with a PX expiry."""
         return self._k("lease")
 
+    def award_ticket(self, epoch: int, source: str) -> str:
+        """String with a PX expiry: the award of this epoch by this sentinel may be carried out until then, once."""
+        return self._k(f"award-ticket:{epoch}:{source}")
+
     @property
     def sequences(self) -> str:
         """Hash: node id -> sequence number, never reused."""

@@ -56,17 +56,15 @@ class TwoFacedVoter(Voter):
 class DazedVoter(Voter):
     """Votes although it is in tilt: what it sees of the master is of the time before its own absence."""
 
-    @staticmethod
-    def _objection(request: PreVoteRequest | VoteRequest, standing: Standing) -> str:
-        return Voter._objection(request, replace(standing, tilt=False))
+    def _objection(self, request: PreVoteRequest | VoteRequest, standing: Standing) -> str:
+        return super()._objection(request, replace(standing, tilt=False))
 
 
 class ObligingVoter(Voter):
     """Votes against a master that it sees up itself."""
 
-    @staticmethod
-    def _objection(request: PreVoteRequest | VoteRequest, standing: Standing) -> str:
-        return Voter._objection(request, replace(standing, master_down=True))
+    def _objection(self, request: PreVoteRequest | VoteRequest, standing: Standing) -> str:
+        return super()._objection(request, replace(standing, master_down=True))
 
 
 # --- counting ---

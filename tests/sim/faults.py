@@ -1,4 +1,4 @@
-"""The faults of one seed: a random subset of all kinds, at random moments, over one another, and then none any more."""
+"""The faults of one storm: a random subset of all kinds, at random moments, over one another, and then none any more."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CLOCK_JUMP = "clock jump"
 
 
 class Faults:
-    """`kinds` is what this seed uses. Every fault heals by itself after a while, and all do at `heal`."""
+    """`kinds` is what this storm uses. Every fault heals by itself after a while, and all do at `heal`."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, cycle: int) -> None:
         self.world = world
         self.timeline = world.timeline
         self.rng = world.timeline.rng
         self.over = False
-        self._clock_rng = Random(f"clocks of {world.seed}")
+        self._clock_rng = Random(f"clocks of {world.seed}, {cycle}")
         catalogue: dict[str, Callable[[], None]] = {
             "crash master": lambda: self._crash(self._master()),
             "crash node": lambda: self._crash(self._node()),

@@ -27,6 +27,7 @@ class Network:
         self.doubling = 0.0
         self.straggling = 0.0
         self.cuts: dict[tuple[str, str], int] = {}
+        self._random = timeline.rng.random
 
     def heal(self) -> None:
         self.delay_max_s = 0.002
@@ -50,29 +51,31 @@ class Network:
         return (a, b) not in self.cuts and (b, a) not in self.cuts
 
     def delay_s(self) -> float:
-        return self.delay_min_s + (self.delay_max_s - self.delay_min_s) * self.timeline.rng.random()
+        least_s = self.delay_min_s
+        return least_s + (self.delay_max_s - least_s) * self._random()
 
     def stream_s(self, sender: str, receiver: str) -> float | None:
         """How long a segment of a stream takes; None: it does not arrive."""
-        if (sender, receiver) in self.cuts:
+        if self.cuts and (sender, receiver) in self.cuts:
             return None
-        delay = self.delay_s()
+        least_s = self.delay_min_s
+        delay = least_s + (self.delay_max_s - least_s) * self._random()
         if self.loss:
             again = RETRANSMIT_S
-            while self.timeline.rng.random() < self.loss and again < 5:
+            while self._random() < self.loss and again < 5:
                 delay += again
                 again *= 2
         return delay
 
     def datagram(self, sender: str, receiver: Process, call: Callable[..., object], *args: Any) -> None:
         """One message, at most once, or twice, in any order."""
-        if (sender, receiver.name) in self.cuts:
+        if self.cuts and (sender, receiver.name) in self.cuts:
             return
-        rng = self.timeline.rng
-        if self.loss and rng.random() < self.loss:
+        random = self._random
+        if self.loss and random() < self.loss:
             return
         now = self.timeline.now
-        late_s = rng.random() if self.straggling and rng.random() < self.straggling else 0.0
+        late_s = random() if self.straggling and random() < self.straggling else 0.0
         receiver.receive_at(now + late_s + self.delay_s(), call, *args)
-        if self.doubling and rng.random() < self.doubling:
+        if self.doubling and random() < self.doubling:
             receiver.receive_at(now + 5 * self.delay_s(), call, *args)

@@ -9,8 +9,9 @@ from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo, Role
 from ha_stress.node import core
 from ha_stress.tasks.schedule import Holder, NodeAssignment
-from ha_stress.wire.messages import Ping, Pong
+from ha_stress.wire.messages import Pong
 from ha_stress.worker.core import Apply
+from sentinel.effects import PongReceived
 from tests.sim.probe import SimProbe
 from tests.sim.process import Process
 from tests.sim.sentinel import VERSION
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 RETRY_S = 0.05
 ACT_PERIOD_S = 0.25
 LEAVE_POLL_S = 0.05
+TICKED = core.Ticked()
 
 
 class SimNode(Process):
@@ -37,7 +39,8 @@ class SimNode(Process):
         self.sequence = 0
         self.lease_until = float("-inf")
         self.cpu_percent = world.timeline.rng.random() * 60
-        self._info: NodeInfo | None = None
+        self._said: tuple[object, ...] = ()
+        self._pong: PongReceived | None = None
         self._known: Mastership = NOBODY
         self._master: Mastership | None = None
         self._acts = 0
@@ -56,6 +59,7 @@ class SimNode(Process):
         self.core = build.node(self.config, self.incarnation, random=rng.random, now=self.clock())
         self._worker = build.worker(Holder(self.name, self.incarnation))
         self._known = NOBODY
+        self._said = ()
         self._master = None
         self._reading = self._read_again = False
         self._tick_at = self._leave_by = float("inf")
@@ -80,8 +84,9 @@ class SimNode(Process):
         """One step of the core, checked and performed."""
         node = self.core
         assert node is not None
+        now = self.clock()
         try:
-            effects = node.step(event, self.clock())
+            effects = node.step(event, now)
         except Exception as error:
             self.world.checks.violate("the core raises nothing", f"{self.name} at {event}: {error!r}")
             self.die()
@@ -93,25 +98,27 @@ class SimNode(Process):
             self._known = node.record
         for effect in effects:
             self._perform(effect)
-        self._arm(node)
+        self._arm(node.deadline(now))
 
-    def _arm(self, node: core.NodeCore) -> None:
-        deadline = node.deadline(self.clock())
+    def _arm(self, deadline: float) -> None:
         if deadline < self._tick_at:
             self._tick_at = deadline
             self.after(self.until(deadline), self._tick, deadline)
 
     def _tick(self, armed_for: float) -> None:
-        if armed_for != self._tick_at or self.core is None:
+        node = self.core
+        if armed_for != self._tick_at or node is None:
             return
         self._tick_at = float("inf")
-        if self.core.deadline(self.clock()) <= self.clock():
-            self.feed(core.Ticked())
-            if self.core is not None and self.core.deadline(self.clock()) <= self.clock():
-                self.world.checks.violate("a deadline that was met is over", f"{self.name} would spin")
-                self.die()
-        else:
-            self._arm(self.core)
+        now = self.clock()
+        deadline = node.deadline(now)
+        if deadline > now:
+            self._arm(deadline)
+            return
+        self.feed(TICKED)
+        if self.core is not None and self._tick_at <= now:
+            self.world.checks.violate("a deadline that was met is over", f"{self.name} would spin")
+            self.die()
 
     def _perform(self, effect: core.Effect) -> None:
         redis = self.world.redis
@@ -161,46 +168,56 @@ class SimNode(Process):
 
     # --- what it says of itself ---
 
-    def info(self) -> NodeInfo:
+    def pong(self) -> PongReceived:
+        """What a sentinel hears of this node at this moment; the same object for as long as it is the same."""
         node = self.core
         assert node is not None
-        acting = node.may_act(self.clock())
-        known = self._info
-        if (
-            known is None
-            or known.incarnation != self.incarnation
-            or (known.role, known.epoch, known.acting) != (node.role, node.record.epoch, acting)
-            or (known.leaving, known.cpu_percent, known.sequence) != (node.leaving, self.cpu_percent, self.sequence)
-        ):
-            known = self._info = NodeInfo(
-                id=self.name,
-                incarnation=self.incarnation,
-                sequence=self.sequence,
-                priority=self.config.priority,
-                mesh_host="",
-                mesh_port=0,
-                api_url="",
-                role=node.role,
-                epoch=node.record.epoch,
-                acting=acting,
-                cpu_percent=self.cpu_percent,
-                memory_percent=20.0,
-                leaving=node.leaving,
-                version=VERSION,
-            )
-        return known
+        said = (
+            node.role,
+            node.record,
+            node.may_act(self.clock()),
+            node.leaving,
+            self.cpu_percent,
+            self.sequence,
+        )
+        if said != self._said:
+            self._said = said
+            self._pong = PongReceived(self.name, Pong(number=0, info=self._describe(node, said[2]), record=node.record))
+        assert self._pong is not None
+        return self._pong
 
-    def answer(self, probe: SimProbe, attempt: int, ping: Ping) -> None:
+    def _describe(self, node: core.NodeCore, acting: bool) -> NodeInfo:
+        return NodeInfo(
+            id=self.name,
+            incarnation=self.incarnation,
+            sequence=self.sequence,
+            priority=self.config.priority,
+            mesh_host="",
+            mesh_port=0,
+            api_url="",
+            role=node.role,
+            epoch=node.record.epoch,
+            acting=acting,
+            cpu_percent=self.cpu_percent,
+            memory_percent=20.0,
+            leaving=node.leaving,
+            version=VERSION,
+        )
+
+    def info(self) -> NodeInfo:
+        return self.pong().pong.info
+
+    def answer(self, probe: SimProbe, attempt: int, ping: core.SentinelPinged) -> None:
         """A sentinel's ping."""
-        self.feed(core.SentinelPinged(ping))
+        self.feed(ping)
         if self.core is not None:
-            probe.send_pong(attempt, Pong(number=ping.number, info=self.info(), record=self.core.record))
+            probe.send_pong(attempt, self.pong())
 
     def _tell_sentinels(self) -> None:
         """A pong that nobody asked for."""
         if self.core is None:
             return
-        pong = Pong(number=0, info=self.info(), record=self.core.record)
+        pong = self.pong()
         for sentinel in self.world.sentinels.values():
             probe = sentinel.probes.get(self.name)
             if sentinel.alive and probe is not None:

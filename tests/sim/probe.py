@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ha_stress.wire.messages import Ping, Pong
+from ha_stress.node.core import SentinelPinged
 from sentinel import effects as fx
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ class SimProbe:
         self._net = sentinel.net
         self._server_life = 0
         self._fast_left = 0
-        self._number = 0
         self._heard_at = 0.0
         self._last_pong_due = 0.0
 
@@ -110,40 +109,43 @@ class SimProbe:
         if attempt != self.attempt or not self.connected:
             return
         sentinel = self.sentinel
-        self._number += 1
         delay = self._net.stream_s(sentinel.name, self.node.name)
         if delay is not None:
-            sentinel.timeline.after(delay, self._ping_arrives, attempt, sentinel.life, sentinel.ping(self._number))
+            sentinel.timeline.after(delay, self._ping_arrives, attempt, sentinel.life, sentinel.ping())
         sentinel.after(self.timing.ping_period_s, self._ping, attempt)
 
-    def _ping_arrives(self, attempt: int, life: int, ping: Ping) -> None:
+    def _ping_arrives(self, attempt: int, life: int, ping: SentinelPinged) -> None:
         node = self.node
         if not node.host_up or attempt != self.attempt or life != self.sentinel.life:
             return
         if node.life == self._server_life and node.alive:
-            node.receive_at(self.sentinel.timeline.now, node.answer, self, attempt, ping)
+            node.receive_now(node.answer, self, attempt, ping)
             return
         delay = self._net.stream_s(node.name, self.sentinel.name)  # nobody owns this connection: reset
         if delay is not None:
             self.sentinel.receive_at(self.sentinel.timeline.now + delay, self.broken, attempt)
 
-    def tell(self, pong: Pong) -> None:
+    def tell(self, pong: fx.PongReceived) -> None:
         """The node has news and does not wait for the next ping."""
         if self.connected and self._server_life == self.node.life:
             self.send_pong(self.attempt, pong)
 
-    def send_pong(self, attempt: int, pong: Pong) -> None:
+    def send_pong(self, attempt: int, pong: fx.PongReceived) -> None:
         """The node answers; a stream keeps its order."""
-        delay = self._net.stream_s(self.node.name, self.sentinel.name)
+        sentinel = self.sentinel
+        delay = self._net.stream_s(self.node.name, sentinel.name)
         if delay is not None:
-            self._last_pong_due = max(self.sentinel.timeline.now + delay, self._last_pong_due)
-            self.sentinel.receive_at(self._last_pong_due, self._pong, attempt, pong)
+            due = sentinel.timeline.now + delay
+            if due < self._last_pong_due:
+                due = self._last_pong_due
+            self._last_pong_due = due
+            sentinel.receive_at(due, self._pong, attempt, pong)
 
-    def _pong(self, attempt: int, pong: Pong) -> None:
+    def _pong(self, attempt: int, pong: fx.PongReceived) -> None:
         if attempt != self.attempt or not self.connected:
             return
         self._heard_at = self.sentinel.timeline.now
-        self.sentinel.feed(fx.PongReceived(self.node.name, pong))
+        self.sentinel.feed(pong)
 
     def node_died(self) -> None:
         """The node's kernel says goodbye for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import Any
 
 from tests.sim.timeline import Timeline
@@ -21,7 +22,8 @@ class Process:
         #: How far this host's wall clock is from the monotonic one; only a broken core asks the wall clock.
         self.wall_offset_s = 0.0
         self.trusts_wall_clock = False
-        self._waiting: list[tuple[bool, Callable[..., object], tuple[Any, ...]]] = []
+        #: What fell into a pause: timer or not, and what to call.
+        self.waiting: list[tuple[bool, Callable[..., object], tuple[Any, ...]]] = []
 
     def clock(self) -> float:
         """The `now` of this process's core."""
@@ -38,17 +40,17 @@ class Process:
     def after(self, delay_s: float, call: Callable[..., object], *args: Any) -> None:
         """A timer of this process: it dies with it and waits while it is paused."""
         timeline = self.timeline
-        timeline.at(timeline.now + delay_s, self._fire, self.life, True, call, args)
+        heappush(timeline.heap, (timeline.now + delay_s, timeline.number(), self, self.life, True, call, args))
 
     def receive_at(self, when: float, call: Callable[..., object], *args: Any) -> None:
         """Something arrives from outside, for the life that this process leads now."""
-        self.timeline.at(when, self._fire, self.life, False, call, args)
+        timeline = self.timeline
+        heappush(timeline.heap, (when, timeline.number(), self, self.life, False, call, args))
 
-    def _fire(self, life: int, timer: bool, call: Callable[..., object], args: tuple[Any, ...]) -> None:
-        if life != self.life or not self.alive:
-            return
+    def receive_now(self, call: Callable[..., object], *args: Any) -> None:
+        """Something has arrived from outside at this moment."""
         if self.paused:
-            self._waiting.append((timer, call, args))
+            self.waiting.append((False, call, args))
         else:
             call(*args)
 
@@ -63,7 +65,7 @@ class Process:
         self.paused = False
         self.host_up = not host
         self.life += 1
-        self._waiting.clear()
+        self.waiting.clear()
 
     def pause(self) -> None:
         self.paused = True
@@ -73,9 +75,11 @@ class Process:
         if not self.paused:
             return
         self.paused = False
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
+        life = self.life
         whim = self.timeline.rng.random()
         if whim < 0.6:
             waiting.sort(key=lambda item: item[0] == (whim < 0.3))
-        for timer, call, args in waiting:
-            self._fire(self.life, timer, call, args)
+        for _, call, args in waiting:
+            if self.life == life and self.alive:
+                call(*args)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ha_stress.bus.mastership import AWARD_TICKET_S, AwardAnswer
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo
 from tests.sim.builds import Script
@@ -21,22 +23,54 @@ Owner = tuple[int, str, str]
 class Call:
     """One request of a client. `answer` gets the result, or None if none came in time."""
 
-    __slots__ = ("answer", "answered", "args", "client", "life", "operation")
+    __slots__ = ("answer", "answered", "args", "client", "life", "operation", "until")
 
     def __init__(
-        self, client: Process, operation: Callable[..., Any], args: tuple[Any, ...], answer: Callable[[Any], object]
+        self,
+        client: Process,
+        operation: Callable[..., Any],
+        args: tuple[Any, ...],
+        answer: Callable[[Any], object],
+        until: float,
     ) -> None:
         self.client = client
         self.life = client.life
         self.operation = operation
         self.args = args
         self.answer = answer
+        self.until = until
         self.answered = False
 
     def finish(self, result: Any) -> None:
         if not self.answered:
             self.answered = True
             self.answer(result)
+
+
+class Patience:
+    """The calls of one life of a client, the oldest first, and one timer for when the oldest has waited for too long."""
+
+    __slots__ = ("armed", "calls", "life")
+
+    def __init__(self, life: int) -> None:
+        self.life = life
+        self.calls: deque[Call] = deque()
+        self.armed = False
+
+    def begin(self, call: Call) -> None:
+        self.calls.append(call)
+        if not self.armed:
+            self.armed = True
+            call.client.after(CALL_TIMEOUT_S, self.end, call.client)
+
+    def end(self, client: Process) -> None:
+        now = client.timeline.now
+        calls = self.calls
+        while calls and (calls[0].answered or calls[0].until <= now):
+            calls.popleft().finish(None)
+        self.armed = bool(calls)
+        if calls:
+            client.after(calls[0].until - now + 1e-9, self.end, client)
 
 
 class SimRedis:
@@ -58,6 +92,7 @@ class SimRedis:
         self._life = 0
         self._crashed_at = 0.0
         self._queue: list[Call] = []
+        self._patience: dict[str, Patience] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -67,6 +102,7 @@ class SimRedis:
         self._owners: dict[str, str] = {}
         self._infos: dict[str, tuple[NodeInfo, float]] = {}
         self._sequences: dict[str, int] = {}
+        self._tickets: dict[tuple[int, str], float] = {}
 
     # --- faults ---
 
@@ -88,6 +124,7 @@ class SimRedis:
             kept = [record for at, record in self._history if at <= self._crashed_at - forget_s]
             self.record = kept[-1] if kept else NOBODY
             self._lease = None
+            self._tickets.clear()
         self._quiet_until = self.timeline.now + self.timeline.rng.random()
         self.timeline.at(self._quiet_until, self._hint)
 
@@ -104,8 +141,11 @@ class SimRedis:
 
     def call(self, client: Process, answer: Callable[[Any], object], operation: Callable[..., Any], *args: Any) -> None:
         """Ask. `operation` is a bound method of this class; `answer` is called once, in the client's life or never."""
-        call = Call(client, operation, args, answer)
-        client.after(CALL_TIMEOUT_S, call.finish, None)
+        patience = self._patience.get(client.name)
+        if patience is None or patience.life != client.life:
+            patience = self._patience[client.name] = Patience(client.life)
+        call = Call(client, operation, args, answer, self.timeline.now + CALL_TIMEOUT_S)
+        patience.begin(call)
         delay = self.net.stream_s(client.name, self.name)
         if delay is not None:
             self.timeline.after(delay, self._execute, self._life, call)
@@ -167,14 +207,21 @@ class SimRedis:
         self._lease = None
         return True
 
-    def award(self, record: Mastership) -> Mastership:
+    def announce_award(self, record: Mastership, source: str) -> bool:
+        self._tickets[(record.epoch, source)] = self.timeline.now + AWARD_TICKET_S
+        return True
+
+    def award_announced(self, record: Mastership, source: str) -> AwardAnswer:
         if record.epoch <= self.record.epoch and self.lax is not Script.AWARD:
-            return self.record
+            return AwardAnswer(won=False, newest=self.record)
+        if self._tickets.pop((record.epoch, source), 0.0) <= self.timeline.now:
+            self.checks.counts["awards refused as late"] += 1
+            return AwardAnswer(won=False, newest=self.record, late=True)
         before = self.record
         self._lease = None
         self._write(record)
         self.on_award(before, record)
-        return record
+        return AwardAnswer(won=True, newest=record)
 
     def announce(self, record: Mastership) -> bool:
         if self.record == record:

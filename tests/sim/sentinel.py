@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ha_stress.base.config import SentinelConfig
+from ha_stress.bus.mastership import AwardAnswer
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo
+from ha_stress.node.core import SentinelPinged
 from ha_stress.wire.messages import PeerMessage, Ping, VoteReply
 from sentinel import effects as fx
 from sentinel.core import Sentinel
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 BUS_RETRY_S = 0.1
 VERSION = "0.1.0"
+TICKED = fx.Ticked()
+BUS_UP, BUS_DOWN = fx.BusChanged(True), fx.BusChanged(False)
 
 
 class SimSentinel(Process):
@@ -34,6 +39,8 @@ class SimSentinel(Process):
         self.core: Sentinel | None = None
         self.probes: dict[str, SimProbe] = {}
         self._known: Mastership = NOBODY
+        self._said: tuple[Mastership, int] = (NOBODY, 0)
+        self._ping: SentinelPinged | None = None
         self._tick_at = float("inf")
         self._read_token = 0
         self._reading = self._read_again = False
@@ -51,7 +58,7 @@ class SimSentinel(Process):
         self._reading = self._read_again = False
         self._tick_at = float("inf")
         self.after(rng.random() * 0.05, self._read)
-        self._arm(self.core)
+        self._arm(self.core.deadline())
 
     # --- the rhythm ---
 
@@ -60,8 +67,9 @@ class SimSentinel(Process):
         core = self.core
         assert core is not None
         choice = core.voter.choice
+        now = self.clock()
         try:
-            effects = core.step(event, self.clock())
+            effects = core.step(event, now)
         except Exception as error:
             self.world.checks.violate("the core raises nothing", f"{self.name} at {event}: {error!r}")
             self.die()
@@ -77,7 +85,7 @@ class SimSentinel(Process):
             self._perform(effect)
             if isinstance(effect, fx.Emit) and effect.name == "-failover-abort-no-good-node":
                 self.world.checks.nobody_left(self.name, core.record, core.watch.passed_over)
-        self._arm(core)
+        self._arm(core.deadline())
 
     def _chose(self, core: Sentinel, effects: list[fx.Effect]) -> None:
         """This step may have decided a vote. Whoever was down at that moment and is up after the step rose within it."""
@@ -89,23 +97,25 @@ class SimSentinel(Process):
             self.name, choice.voted_epoch, tilt=core.watch.tilt, master_up=not (core.watch.master_is_down() or rose)
         )
 
-    def _arm(self, core: Sentinel) -> None:
-        deadline = core.deadline()
+    def _arm(self, deadline: float) -> None:
         if deadline < self._tick_at:
             self._tick_at = deadline
             self.after(self.until(deadline), self._tick, deadline)
 
     def _tick(self, armed_for: float) -> None:
-        if armed_for != self._tick_at or self.core is None:
+        core = self.core
+        if armed_for != self._tick_at or core is None:
             return
         self._tick_at = float("inf")
-        if self.core.deadline() <= self.clock():
-            self.feed(fx.Ticked())
-            if self.core is not None and self.core.deadline() <= self.clock():
-                self.world.checks.violate("a deadline that was met is over", f"{self.name} would spin")
-                self.die()
-        else:
-            self._arm(self.core)
+        now = self.clock()
+        deadline = core.deadline()
+        if deadline > now:
+            self._arm(deadline)
+            return
+        self.feed(TICKED)
+        if self.core is not None and self._tick_at <= now:
+            self.world.checks.violate("a deadline that was met is over", f"{self.name} would spin")
+            self.die()
 
     def _perform(self, effect: fx.Effect) -> None:
         redis = self.world.redis
@@ -115,7 +125,8 @@ class SimSentinel(Process):
             case fx.SaveVote(state):
                 self._save(state)
             case fx.Award(record):
-                redis.call(self, lambda newest: self.feed(fx.AwardAnswered(record.epoch, newest)), redis.award, record)
+                announced = partial(self._award_announced, record)
+                redis.call(self, announced, redis.announce_award, record, self.name)
             case fx.Announce(record):
                 redis.call(self, self._bus_answered, redis.announce, record)
             case fx.Repair(record):
@@ -128,6 +139,16 @@ class SimSentinel(Process):
                     self.world.checks.elected(epoch, self.name)
                 elif name == "+try-failover":
                     self.world.health.begun(self.name, epoch, self._known)
+
+    def _award_announced(self, record: Mastership, answer: bool | None) -> None:
+        if answer is None:
+            self.feed(fx.AwardAnswered(record.epoch, None))
+            return
+        redis = self.world.redis
+        redis.call(self, partial(self._awarded, record.epoch), redis.award_announced, record, self.name)
+
+    def _awarded(self, epoch: int, answer: AwardAnswer | None) -> None:
+        self.feed(fx.AwardAnswered(epoch, None if answer is None or answer.late else answer.newest))
 
     # --- peers ---
 
@@ -164,7 +185,7 @@ class SimSentinel(Process):
     # --- Redis ---
 
     def _bus_answered(self, result: object) -> None:
-        self.feed(fx.BusChanged(result is not None))
+        self.feed(BUS_DOWN if result is None else BUS_UP)
 
     def _hinted(self) -> None:
         if self._reading:
@@ -183,13 +204,13 @@ class SimSentinel(Process):
     def _have_read(self, answer: tuple[Mastership, tuple[NodeInfo, ...]] | None) -> None:
         self._reading = False
         if answer is None:
-            self.feed(fx.BusChanged(False))
+            self.feed(BUS_DOWN)
             pause_s = BUS_RETRY_S
         else:
             self.feed(fx.RecordRead(answer[0]))
             self.feed(fx.NodesListed(answer[1]))
             self._adjust_probes(answer[1])
-            self.feed(fx.BusChanged(True))
+            self.feed(BUS_UP)
             pause_s = 0.0 if self._read_again else self.config.timing.info_period_s
         self._read_again = False
         self.after(pause_s, self._read, self._read_token)
@@ -208,13 +229,16 @@ class SimSentinel(Process):
         for node in [node for node in self.probes if node not in core.watch.nodes]:
             self.probes.pop(node).close()
 
-    def ping(self, number: int) -> Ping:
+    def ping(self) -> SentinelPinged:
+        """What a node hears from this sentinel at this moment; the same object for as long as it is the same."""
         core = self.core
         assert core is not None
-        return Ping(
-            sender=self.name,
-            number=number,
-            record=core.record,
-            voted_epoch=core.voter.state.voted_epoch,
-            sentinels=len(self.config.members),
-        )
+        said = (core.record, core.voter.state.voted_epoch)
+        if self._ping is None or said != self._said:
+            self._said = said
+            self._ping = SentinelPinged(
+                Ping(
+                    sender=self.name, number=0, record=said[0], voted_epoch=said[1], sentinels=len(self.config.members)
+                )
+            )
+        return self._ping

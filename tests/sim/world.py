@@ -1,4 +1,4 @@
-"""One world: its parts put together from a seed, a time of faults, a time of quiet, and what was found."""
+"""One world: its parts put together from a seed, its life (storms of faults, each followed by quiet), and what was found."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class Outcome:
 class World:
     """See the module."""
 
-    def __init__(self, seed: int, build: Build = SOUND, *, talk: bool = False) -> None:
+    def __init__(self, seed: int, build: Build = SOUND, *, cycles: int = 1, talk: bool = False) -> None:
         self.seed = seed
+        self.cycles = cycles
         self.build = build
         self.talk = Conversation() if talk else None
         self.timeline = Timeline(seed)
@@ -72,7 +73,7 @@ class World:
         self._people()
         self.health = Health(self)
         self.redis.on_award = self.health.awarded
-        self.faults = Faults(self)
+        self.faults = Faults(self, 0)
 
     def _people(self) -> None:
         rng = self.timeline.rng
@@ -95,21 +96,19 @@ class World:
     # --- a life ---
 
     def run(self) -> Outcome:
-        """Start everybody, strike, heal, demand order."""
+        """Start everybody; then, `cycles` times: strike, heal, demand order."""
         timeline = self.timeline
         rng = timeline.rng
-        for process in (*self.sentinels.values(), *self.nodes.values()):
-            timeline.at(rng.random() * 2, self._start, process)
+        self._start_all()
         timeline.run_until(rng.choice((0.0, 2.0)))  # faults from the very first moment, or after it
         self.health.note()
-        stormy_s = 30 + 40 * rng.random()
-        if not self.fault_free:
-            self.faults.begin()
-        self._pass(timeline.now + stormy_s)
-        if not self.fault_free:
-            self.faults.heal()
-        self.highest_at_heal = self._highest_known()
-        settled_s = self._quiet()
+        settled_s = self._cycle()
+        for cycle in range(1, self.cycles):
+            if self.checks.violations:
+                break
+            self.faults = Faults(self, cycle)
+            self._start_all()
+            settled_s = max(settled_s, self._cycle())
         talk = self.talk
         return Outcome(
             seed=self.seed,
@@ -123,9 +122,26 @@ class World:
             lines=tuple(talk.lines) if talk else (),
         )
 
+    def _cycle(self) -> float:
+        """One storm, and the quiet after it. Returns how long that took to come to order."""
+        stormy_s = 30 + 40 * self.timeline.rng.random()
+        if not self.fault_free:
+            self.faults.begin()
+        self._pass(self.timeline.now + stormy_s)
+        if not self.fault_free:
+            self.faults.heal()
+        self.highest_at_heal = self._highest_known()
+        return self._quiet()
+
+    def _start_all(self) -> None:
+        """Whoever is dead starts within two seconds; also who stayed dead in the quiet before."""
+        for process in (*self.sentinels.values(), *self.nodes.values()):
+            if not process.alive:
+                self.timeline.after(self.timeline.rng.random() * 2, self._start, process, process.life)
+
     @staticmethod
-    def _start(process: Process) -> None:
-        if not process.alive and process.life == 0:
+    def _start(process: Process, life: int) -> None:
+        if not process.alive and process.life == life:
             process.begin()
 
     def _pass(self, until: float) -> None:

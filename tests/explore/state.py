@@ -1,0 +1,131 @@
+"""A state of the world, and a draft of the next one. All parts are numbers of things that are kept once, so a state is small
+and two states are equal exactly if they are the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.explore.budget import Budget
+from tests.explore.sentinel_side import Reaction
+from tests.explore.settings import NODES, NUMBER, PEOPLE, REDIS, SENTINELS
+from tests.explore.things import Answered, Asked, Said
+
+if TYPE_CHECKING:
+    from tests.explore.world import World
+
+SENTINEL_NUMBERS = tuple(NUMBER[name] for name in SENTINELS)
+NODE_NUMBERS = tuple(NUMBER[name] for name in NODES)
+
+
+def cut_bit(a: int, b: int) -> int:
+    """The direction from a to b in the mask of cuts."""
+    return 1 << (a * (REDIS + 1) + b)
+
+
+class State(NamedTuple):
+    """`pending` are codes: the number of a thing twice, and one more if its lateness has been paid for. `due` (this instant's
+    turn is still to come) and `asleep` are masks of people, `cuts` one of directions."""
+
+    instant: int
+    sides: tuple[int, ...]
+    redis: int
+    pending: tuple[int, ...]
+    history: int
+    budget: Budget
+    due: int
+    asleep: int
+    cuts: int
+
+
+class Draft:
+    """A state that is being changed by one move. `broken` collects the sentences that the move has broken."""
+
+    __slots__ = ("asleep", "broken", "budget", "cuts", "due", "history", "instant", "pending", "redis", "sides", "world")
+
+    def __init__(self, world: World, state: State) -> None:
+        self.world = world
+        self.instant = state.instant
+        self.sides = list(state.sides)
+        self.redis = state.redis
+        self.pending = set(state.pending)
+        self.history = state.history
+        self.budget = state.budget
+        self.due = state.due
+        self.asleep = state.asleep
+        self.cuts = state.cuts
+        self.broken: tuple[str, ...] = ()
+
+    def seal(self) -> State:
+        return State(
+            self.instant,
+            tuple(self.sides),
+            self.redis,
+            tuple(sorted(self.pending)),
+            self.history,
+            self.budget,
+            self.due,
+            self.asleep,
+            self.cuts,
+        )
+
+    def alive(self, who: int) -> bool:
+        return self.world.runs(who, self.sides[who])
+
+    def awake(self, who: int) -> bool:
+        return not self.asleep >> who & 1 and self.alive(who)
+
+    def joined(self, a: int, b: int) -> bool:
+        """Whether both directions are open."""
+        return not self.cuts & (cut_bit(a, b) | cut_bit(b, a))
+
+    def spend(self, kind: int) -> None:
+        left = list(self.budget)
+        left[kind] -= 1
+        assert left[kind] >= 0
+        self.budget = tuple(left)
+
+    # --- what a step leads to ---
+
+    def settle(self, who: int, reaction: Reaction) -> None:
+        self.sides[who] = reaction.side
+        for note in reaction.notes:
+            self.note(note)
+        for thing in reaction.things:
+            self.send(thing)
+
+    def note(self, number: int) -> None:
+        self.history, broken = self.world.histories.note(self.history, number)
+        self.broken += broken
+
+    def note_now(self, name: str, *given: object) -> None:
+        self.note(self.world.histories.notes.of((name, given)))
+
+    def send(self, number: int) -> None:
+        """Put something under way, if there is a way and somebody at its end."""
+        world = self.world
+        thing = world.things[number]
+        if isinstance(thing, Said):
+            if self.cuts & cut_bit(thing.sender, thing.to) or not self.alive(thing.to):
+                return
+            if (slot := world.slot(number)) >= 0:
+                older = [code for code in self.pending if not code & 1 and world.slot(code >> 1) == slot]
+                self.pending.difference_update(older)
+                if world.is_repetition(thing, self.sides[thing.to]):
+                    return
+        elif isinstance(thing, Asked) and thing.sender >= 0 and not self.joined(thing.sender, REDIS):
+            number = world.things.of(Answered(thing.sender, thing, None))
+        self.pending.add(number << 1)
+
+    def forget_things_of(self, who: int) -> None:
+        """A process died: what was on its way to it is lost with its connections; what it asked of Redis may still be done."""
+        world = self.world
+        for code in sorted(self.pending):
+            thing = world.things[code >> 1]
+            if thing.to == who:
+                self.pending.remove(code)
+            elif isinstance(thing, Asked) and thing.sender == who:
+                self.pending.remove(code)
+                orphan = Asked(-1, thing.script, thing.record, 0)
+                self.pending.add(world.things.of(orphan) << 1 | code & 1)
+
+

@@ -1,0 +1,323 @@
+"""What an operator asks for over the API: checked against what lives, written once, told as an event."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import trio
+
+from ha_stress.cluster.controls import NO_CONTROLS, Membership, Switchover, Tags, pause
+from ha_stress.cluster.members import NodeInfo, Role, SentinelInfo
+from ha_stress.mesh.connection import Connection
+from ha_stress.mesh.server import serve_mesh
+from ha_stress.wire.messages import Answer, Question
+from tests.api_support import RECORD, Api
+from tests.redis_server import plain_client
+
+MEMBERS = ("s1", "s2", "s3")
+
+
+def node_info(node: str, **fields: Any) -> NodeInfo:
+    known: dict[str, Any] = {
+        "id": node,
+        "incarnation": f"i-{node}",
+        "sequence": 1,
+        "priority": 100,
+        "mesh_host": "127.0.0.1",
+        "mesh_port": 1,
+        "api_url": "",
+        "role": Role.WORKER,
+        "epoch": 1,
+    }
+    return NodeInfo(**(known | fields))
+
+
+def sentinel_info(name: str, **fields: Any) -> SentinelInfo:
+    known: dict[str, Any] = {
+        "id": name,
+        "incarnation": f"i-{name}",
+        "mesh_host": "127.0.0.1",
+        "mesh_port": 1,
+        "epoch": 1,
+        "members": MEMBERS,
+        "voted_epoch": 4,
+        "sent_at": time.time(),
+    }
+    return SentinelInfo(**(known | fields))
+
+
+@pytest.fixture
+async def peopled(api: Api) -> Api:
+    """n1 is the master, n2 and n3 are workers; three sentinels live."""
+    bus = api.node.bus
+    api.node.known = RECORD
+    await bus.repair(RECORD)
+    for node in ("n1", "n2", "n3"):
+        await bus.publish_info(node_info(node), 60.0)
+    for name in MEMBERS:
+        await bus.publish_sentinel(sentinel_info(name))
+    return api
+
+
+async def told(api: Api) -> list[tuple[str, str, str]]:
+    return [(event.name, event.subject, event.cause) for event in await api.node.bus.events()]
+
+
+async def test_nothing_has_been_asked_for_at_first(api: Api) -> None:
+    found = await api.call("GET", "/controls")
+    assert found == {
+        "revision": 0,
+        "paused": False,
+        "pause_why": "",
+        "switchover": None,
+        "membership": {"version": 0, "members": [], "floor": 0},
+        "tags": {},
+    }
+
+
+async def test_a_pause_is_written_once_and_told_with_the_operators_words(peopled: Api) -> None:
+    for _ in range(2):  # a caller whose answer was lost asks again, perhaps another node
+        found = await peopled.call("POST", "/pause", {"why": "the switch is replaced"})
+        assert (found["revision"], found["paused"], found["pause_why"]) == (1, True, "the switch is replaced")
+    assert (await peopled.call("GET", "/status"))["controls"]["paused"] is True
+    for _ in range(2):
+        assert (await peopled.call("POST", "/resume"))["paused"] is False
+    assert await told(peopled) == [("+paused", "", "the switch is replaced"), ("-paused", "", "")]
+    [paused, _] = await peopled.node.bus.events()
+    assert (paused.source, paused.epoch, paused.detail["revision"]) == ("n1", 1, 1)
+
+
+async def test_what_is_too_long_or_unknown_is_refused(api: Api) -> None:
+    assert "why" in await api.refused("POST", "/pause", {"why": "x" * 201}, status=400)
+    assert "unknown field" in await api.refused("POST", "/pause", {"reason": "x"}, status=400)
+    assert "priority" in await api.refused("PUT", "/nodes/n1/tags", {"priority": -1}, status=400)
+    assert "sentinel id" in await api.refused("POST", "/sentinels", {"id": "a b"}, status=400)
+
+
+async def test_a_switchover_is_asked_for_and_withdrawn(peopled: Api) -> None:
+    found = await peopled.call("POST", "/switchover", {"to": "n2", "epoch": 1})
+    assert found["switchover"] == {"epoch": 1, "to": "n2", "open": True}
+    assert (await peopled.node.bus.controls()).switchover == Switchover(epoch=1, asked=1, to="n2")
+    for _ in range(2):
+        assert (await peopled.call("DELETE", "/switchover"))["switchover"] is None
+    assert await told(peopled) == [("+switchover", "n2", "from n1"), ("-switchover", "", "withdrawn")]
+
+
+async def test_a_switchover_without_a_target_is_to_the_best(peopled: Api) -> None:
+    assert (await peopled.call("POST", "/switchover"))["switchover"]["to"] == ""
+
+
+async def test_a_switchover_while_paused_is_carried_out_and_says_so(peopled: Api) -> None:
+    await peopled.call("POST", "/pause")
+    assert "paused" in (await peopled.call("POST", "/switchover", {"to": "n2"}))["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("to", "status", "says"),
+    [
+        ("n1", 409, "n1 is the master already"),
+        ("n9", 404, "there are n1, n2, n3"),
+        ("zero", 409, "configured with priority 0"),
+        ("drain", 409, "draining"),
+        ("leaves", 409, "leaving"),
+        ("sick", 409, "unhealthy"),
+        ("tagged", 409, "priority 0 by its tag"),
+    ],
+)
+async def test_who_cannot_take_over_is_refused_with_the_reason(peopled: Api, to: str, status: int, says: str) -> None:
+    bus = peopled.node.bus
+    special = {
+        "zero": {"priority": 0},
+        "drain": {"draining": True},
+        "leaves": {"role": Role.LEAVING},
+        "sick": {"healthy": False},
+        "tagged": {},
+    }
+    if to in special:
+        await bus.publish_info(node_info(to, **special[to]), 60.0)
+    if to == "tagged":
+        await peopled.call("PUT", "/nodes/tagged/tags", {"priority": 0})
+    assert says in await peopled.refused("POST", "/switchover", {"to": to}, status=status)
+    assert (await bus.controls()).switchover is None
+
+
+async def test_a_switchover_that_nobody_could_carry_out_is_refused(peopled: Api) -> None:
+    bus = peopled.node.bus
+    for node in ("n2", "n3"):
+        await peopled.call("PUT", f"/nodes/{node}/tags", {"draining": True})
+    assert "nobody could take over: n2 is draining" in await peopled.refused("POST", "/switchover", status=409)
+    await peopled.call("PUT", "/nodes/n2/tags", {})
+    for name in ("s1", "s2"):
+        await bus.publish_sentinel(sentinel_info(name, sent_at=time.time() - 60))
+    assert "only 1 of 3 sentinels live" in await peopled.refused("POST", "/switchover", status=409)
+    await bus.publish_sentinel(sentinel_info("s3", sent_at=time.time() - 60))
+    assert "no sentinel lives" in await peopled.refused("POST", "/switchover", status=409)
+
+
+async def test_a_wish_of_another_epoch_is_refused(peopled: Api) -> None:
+    assert "the epoch is 1" in await peopled.refused("POST", "/switchover", {"epoch": 7}, status=409)
+
+
+async def test_without_a_master_there_is_nothing_to_hand_over(api: Api) -> None:
+    assert "no master yet" in await api.refused("POST", "/switchover", status=409)
+
+
+async def test_tags_are_set_whole_and_taken_away(peopled: Api) -> None:
+    found = await peopled.call("PUT", "/nodes/n2/tags", {"priority": 0, "draining": True})
+    assert found["tags"] == {"n2": {"priority": 0, "draining": True}}
+    found = await peopled.call("PUT", "/nodes/n2/tags", {"priority": 5})
+    assert found["tags"] == {"n2": {"priority": 5, "draining": False}}
+    assert (await peopled.call("PUT", "/nodes/n2/tags", {}))["tags"] == {}
+    assert [cause for _, _, cause in await told(peopled)] == ["priority 0, draining", "priority 5", "none"]
+    assert "n1, n2, n3" in await peopled.refused("PUT", "/nodes/nn/tags", {"draining": True}, status=404)
+
+
+async def test_tags_of_a_node_that_is_gone_can_be_taken_away(peopled: Api) -> None:
+    await peopled.node.bus.set_controls(0, replace(NO_CONTROLS, revision=1, tags={"gone": Tags(priority=0)}))
+    assert (await peopled.call("PUT", "/nodes/gone/tags", {}))["tags"] == {}
+
+
+async def test_a_master_that_is_tagged_is_told_that_it_stays_master(peopled: Api) -> None:
+    assert "switchover" in (await peopled.call("PUT", "/nodes/n1/tags", {"draining": True}))["notes"][0]
+
+
+async def test_members_change_one_at_a_time(peopled: Api) -> None:
+    bus = peopled.node.bus
+    assert "does not run" in await peopled.refused("POST", "/sentinels", {"id": "s4"}, status=409)
+    await bus.publish_sentinel(sentinel_info("s4", members=(*MEMBERS, "s4")))
+    found = await peopled.call("POST", "/sentinels", {"id": "s4"})
+    assert found["membership"] == {"version": 1, "members": ["s1", "s2", "s3", "s4"], "floor": 4}
+    # Nobody has the new membership on disk yet.
+    assert "wait" in await peopled.refused("DELETE", "/sentinels/s1", status=409)
+    for name in ("s1", "s2", "s3", "s4"):
+        await bus.publish_sentinel(sentinel_info(name, members=(*MEMBERS, "s4"), members_version=1, voted_epoch=6))
+    assert "already" in await peopled.refused("POST", "/sentinels", {"id": "s4"}, status=409)
+    found = await peopled.call("DELETE", "/sentinels/s1")
+    assert found["membership"] == {"version": 2, "members": ["s2", "s3", "s4"], "floor": 6}
+    assert "still runs" in found["notes"][0]
+    assert [(name, subject) for name, subject, _ in await told(peopled)] == [("+members", "s4"), ("+members", "s1")]
+
+
+async def test_of_two_operators_at_once_both_are_heard(peopled: Api) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peopled.call, "PUT", "/nodes/n2/tags", {"draining": True})
+        nursery.start_soon(peopled.call, "PUT", "/nodes/n3/tags", {"draining": True})
+        nursery.start_soon(peopled.call, "POST", "/pause", {"why": "x"})
+    stands = await peopled.node.bus.controls()
+    assert (stands.revision, stands.paused, set(stands.tags)) == (3, True, {"n2", "n3"})
+
+
+async def test_the_status_shows_what_was_asked_for_and_what_sentinels_have(peopled: Api) -> None:
+    await peopled.node.bus.publish_sentinel(
+        sentinel_info("s1", members_version=2, paused=True, http_url="http://127.0.0.1:9")
+    )
+    wanted = replace(
+        pause(NO_CONTROLS, "why"), switchover=Switchover(epoch=0, asked=1), membership=Membership(version=2)
+    )
+    await peopled.node.bus.set_controls(0, wanted)
+    status = await peopled.call("GET", "/status")
+    one = status["sentinels"][0]
+    assert (one["members_version"], one["paused"], one["http_url"]) == (2, True, "http://127.0.0.1:9")
+    assert one["members"] == list(MEMBERS) and one["voted_epoch"] == 4
+    assert status["controls"]["switchover"] == {"epoch": 0, "to": "", "open": False}
+
+
+async def test_controls_that_cannot_be_read_are_a_sentence_in_the_status(peopled: Api, redis_url: str) -> None:
+    keys = peopled.node.bus.keys
+    plain_client(redis_url).hset(keys.controls, mapping={"revision": "1", "record": b"what"})
+    status = await peopled.call("GET", "/status")
+    assert status["controls"] is None and "msgpack" in status["redis"]
+    assert [one["id"] for one in status["nodes"]] == ["n1", "n2", "n3"]
+
+
+# Explain and doctor.
+
+
+@asynccontextmanager
+async def answering(name: str, body: dict[str, Any] | None, secret: str = "") -> AsyncIterator[int]:
+    """A mesh endpoint that answers as a sentinel does; with `body` None it never answers. Yields its port."""
+
+    async def handle(connection: Connection) -> None:
+        while True:
+            message = await connection.receive()
+            if isinstance(message, Question) and body is not None:
+                await connection.send(Answer(sender=name, about=message.about, body=json.dumps(body)))
+
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(serve_mesh, "127.0.0.1", 0, secret, handle)
+        nursery.cancel_scope.cancel()
+
+
+def explanation(name: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "sentinel": name,
+        "epoch": 1,
+        "voted_epoch": 1,
+        "master": {"node": "n1", "incarnation": "i1", "accepted": True, "down": False, "cause": "", "silent_ms": 3.0},
+        "members": list(MEMBERS),
+        "majority": 2,
+        "quorum": 2,
+        "phase": "idle",
+        "would_win": "n2",
+        "candidates": [{"node": "n2", "rank": 1, "dropped": ""}, {"node": "n1", "rank": None, "dropped": "is down"}],
+        "why_no_failover": ["n1 is not down for this sentinel"],
+        "something": "that a later version says",
+    } | fields
+
+
+async def test_every_sentinel_is_asked_at_once_and_silence_is_an_answer(peopled: Api) -> None:
+    bus = peopled.node.bus
+    async with (
+        answering("s1", explanation("s1")) as first,
+        answering("s2", None) as silent,
+        answering("s3", explanation("s3"), secret="another") as refusing,
+    ):
+        for name, port in (("s1", first), ("s2", silent), ("s3", refusing)):
+            await bus.publish_sentinel(sentinel_info(name, mesh_port=port))
+        await bus.publish_sentinel(sentinel_info("s0", sent_at=5.0, members=()))  # of years ago
+        began = trio.current_time()
+        found = await peopled.call("GET", "/explain")
+        assert trio.current_time() - began < 5
+    said = {one["id"]: one for one in found["sentinels"]}
+    assert list(said) == ["s1", "s2", "s3"]
+    assert said["s1"]["ok"] and said["s1"]["explanation"]["something"] == "that a later version says"
+    assert not said["s2"]["ok"] and "did not answer within 1 s" in said["s2"]["problem"]
+    assert not said["s3"]["ok"] and "refused our secret" in said["s3"]["problem"]
+    assert "n1 is the master of epoch 1" in found["summary"] and "n2 would win" in found["summary"]
+    assert "Only 1 of 3" in found["summary"]
+
+
+@pytest.mark.parametrize(
+    "body", [{"problem": "unknown question"}, {"sentinel": "s1"}, {"epoch": "many", "sentinel": "s1"}]
+)
+async def test_an_answer_that_cannot_be_used_is_a_problem_of_that_sentinel(peopled: Api, body: dict[str, Any]) -> None:
+    async with answering("s1", body) as port:
+        await peopled.node.bus.publish_sentinel(sentinel_info("s1", mesh_port=port))
+        found = await peopled.call("GET", "/explain")
+    first = found["sentinels"][0]
+    assert not first["ok"] and first["problem"] and first["explanation"] == {}
+    assert "None of the 3 sentinels answers" in found["summary"]
+
+
+async def test_without_sentinels_explain_says_that_nobody_watches(api: Api) -> None:
+    assert "nobody watches" in (await api.call("GET", "/explain"))["summary"]
+
+
+async def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(peopled: Api) -> None:
+    async with answering("s1", explanation("s1", vote_file="disk full")) as port:
+        await peopled.node.bus.publish_sentinel(sentinel_info("s1", mesh_port=port))
+        found = await peopled.call("GET", "/doctor")
+    assert found["ok"] is False and found["asked_by"] == "n1" and found["summary"].startswith("Something is wrong")
+    severities = [one["severity"] for one in found["findings"]]
+    assert severities == sorted(severities, key=["problem", "warning", "ok"].index)
+    about = {one["about"]: one for one in found["findings"]}
+    assert "disk full" in about["vote file"]["found"] and about["vote file"]["cure"]
+    assert about["database"]["severity"] == "ok"
+    assert about["redis persistence"]["severity"] == "ok"
+    assert "1 of 3 sentinels live" in about["quorum"]["found"]
