@@ -6,16 +6,19 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SEEDS  ?= 200
+CYCLES ?= 1
+ROUNDS ?= 20
 
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test check format demo sim sim-mutants bench-idle bench-engine bench-failover lock clean
+.PHONY: help venv test check format demo sim sim-mutants explore chaos lock clean \
+        bench-idle bench-engine bench-failover bench-saturation bench-scale
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-23s %s\n", $$1, $$2}'
 
 venv: $(STAMP) ## install the locked dependencies and this project into .venv
 	@:
@@ -45,11 +48,17 @@ format: $(STAMP) ## rewrite the sources in the one format
 demo: $(STAMP) ## a local cluster under load loses its master (TARGET=URL, ARGS=--json)
 	@$(BIN)/ha-stress demo $(if $(TARGET),--target '$(TARGET)') $(ARGS)
 
-sim: $(STAMP) ## simulate the real cores under faults (SEEDS=200, or SEED=7 for one again)
-	@$(BIN)/python -m tests.sim --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+sim: $(STAMP) ## simulate the real cores under faults (SEEDS=200 CYCLES=1, or SEED=7 for one again)
+	@$(BIN)/python -m tests.sim --seeds $(SEEDS) --cycles $(CYCLES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 sim-mutants: $(STAMP) ## plant defects in the cores: after how many seeds is each caught (SEEDS=2000 at most)
 	@$(BIN)/python -m tests.sim.mutants $(if $(filter command line environment,$(origin SEEDS)),--seeds $(SEEDS)) $(ARGS)
+
+explore: $(STAMP) ## every order of events in a small world of the real cores, to a stated bound
+	@$(BIN)/python -m tests.explore $(ARGS)
+
+chaos: $(STAMP) ## real processes under load and real faults, the books checked (ROUNDS=20 SEED=1)
+	@$(BIN)/python -m chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench-idle: $(STAMP) ## what an idle cluster costs
 	@$(BIN)/python -m bench.idle $(ARGS)
@@ -59,6 +68,12 @@ bench-engine: $(STAMP) ## what one engine sends a second, and how punctually
 
 bench-failover: $(STAMP) ## the failover beside that of Valkey Sentinel
 	@$(BIN)/python -m bench.failover $(ARGS)
+
+bench-saturation: $(STAMP) ## both cores saturated by the cluster's own load: is anybody wrongly held to be down?
+	@$(BIN)/python -m bench.saturation $(ARGS)
+
+bench-scale: $(STAMP) ## 100, 300 and 1,000 light nodes under three real sentinels and a real master
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 # async-timeout: redis needs it on Python before 3.11.3 only, so a newer one would not list it.
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows

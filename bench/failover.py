@@ -123,7 +123,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=_rounds, default=10, help="of each system and cause (default 10)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument(
-        "--plot", type=Path, default=PLOT, metavar="FILE.png", help="where to draw the phases (default docs/failover.png)"
+        "--plot",
+        type=Path,
+        default=PLOT,
+        metavar="FILE.png",
+        help="where to draw the phases (default docs/failover.png)",
     )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended

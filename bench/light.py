@@ -123,7 +123,9 @@ class LightNodes:
             self._pipeline.get(self._keys.assignment(name))
             self._pipeline.hgetall(self._keys.mastership)
         answers = iter(self._pipeline.execute())
-        changed = [name for name, data, fields in zip(names, answers, answers, strict=False) if self._take(name, data, fields)]
+        changed = [
+            name for name, data, fields in zip(names, answers, answers, strict=False) if self._take(name, data, fields)
+        ]
         if changed:
             self._describe(changed)
             self._report()

@@ -91,7 +91,9 @@ class Peer:
     def read(self) -> bool:
         try:
             data = self.sock.recv(_READ_BYTES)
-            self._websocket.receive_data(data or None)
+            if not data:
+                return False
+            self._websocket.receive_data(data)
             out = b"".join(self._replies())
             # A sentinel that does not read is no business of this benchmark: a full buffer ends the connection.
             return not out or self.sock.send(out) == len(out)
@@ -115,7 +117,9 @@ class Peer:
 
     def _welcome(self, request: Request) -> AcceptConnection | RejectConnection:
         given = [value for name, value in request.extra_headers if name.lower() == b"authorization"]
-        return AcceptConnection() if not self._expected or given == [self._expected] else RejectConnection(status_code=401)
+        return (
+            AcceptConnection() if not self._expected or given == [self._expected] else RejectConnection(status_code=401)
+        )
 
 
 class LightMesh:

@@ -48,8 +48,8 @@ def json_page(document: Mapping[str, Any], status: int = 200) -> Page:
     return Page(status=status, body=json.dumps(document).encode() + b"\n")
 
 
-#: By path; called with the value of the request's Accept header.
-Pages = Mapping[str, Callable[[str], Awaitable[Page]]]
+#: By path.
+Pages = Mapping[str, Callable[[], Awaitable[Page]]]
 
 
 async def serve_http(
@@ -117,9 +117,8 @@ class _Connections:
             return _problem(405, f"only {', '.join(METHODS)} are answered here")
         if page is None:
             return _problem(404, f"there is no {path[:100]}; there are {', '.join(self._pages)}")
-        accept = b",".join(value for name, value in request.headers if name == b"accept")
         try:
-            return await page(accept.decode("latin-1"))
+            return await page()
         except Exception as error:  # noqa: BLE001  a defect of a page must not cost a vote; it is said loudly instead
             _log.exception("a page could not be made", path=path, problem=repr(error))
             return _problem(500, "this page could not be made; the sentinel's log says why")

@@ -20,6 +20,8 @@ from sentinel.probe import PeerLink
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+#: Prometheus' text format, which every version of it and everything like it reads.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Causes of `health`: there from the start, so that their first occurrence is a change of a known value.
 CAUSES = ("crash", "silence", "restarted", "not-accepted", "not-acting", "switchover", "leaving")
 #: The same for events.
@@ -62,17 +64,14 @@ class Metrics:
         self._sentinel = sentinel
         self._registry: Any = None
 
-    def page(self, accept: str) -> Page:
-        """The metrics in the format that the Accept header asks for."""
-        from prometheus_client import CollectorRegistry, ProcessCollector
-        from prometheus_client.exposition import choose_encoder
+    def page(self) -> Page:
+        from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
         if self._registry is None:
             self._registry = CollectorRegistry()
             self._registry.register(self)
             ProcessCollector(registry=self._registry)
-        encode, content_type = choose_encoder(accept)
-        return Page(body=encode(self._registry), content_type=content_type)
+        return Page(body=generate_latest(self._registry), content_type=CONTENT_TYPE)
 
     def collect(self) -> Iterator[Metric]:
         from prometheus_client.metrics_core import InfoMetricFamily

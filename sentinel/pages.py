@@ -65,30 +65,30 @@ def unready(me: Self) -> str:
     return ""
 
 
-def pages_of(me: Self, metrics: Callable[[str], Page]) -> Pages:
+def pages_of(me: Self, metrics: Callable[[], Page]) -> Pages:
     def answer(reason: str) -> Page:
         body = {"ok": not reason, "sentinel": me.core.id, "epoch": me.core.record.epoch, "reason": reason or "ok"}
         return json_page(body, 503 if reason else 200)
 
-    async def liveness(_: str) -> Page:
+    async def liveness() -> Page:
         await trio.lowlevel.checkpoint()
         return answer("")
 
-    async def health(_: str) -> Page:
+    async def health() -> Page:
         return answer(unhealthy(me))
 
-    async def readiness(_: str) -> Page:
+    async def readiness() -> Page:
         return answer(unready(me))
 
-    async def explanation(_: str) -> Page:
+    async def explanation() -> Page:
         return json_page(explain(me.core, me.clock.now()))
 
-    async def metrics_page(accept: str) -> Page:
+    async def metrics_page() -> Page:
         # The first import takes some 20 ms, and a sentinel that nobody scrapes does without its memory.
         await trio.to_thread.run_sync(_read_library)
-        return metrics(accept)
+        return metrics()
 
-    async def index(_: str) -> Page:
+    async def index() -> Page:
         return json_page({"sentinel": me.core.id, "pages": list(pages)})
 
     pages: Pages = {
@@ -103,4 +103,4 @@ def pages_of(me: Self, metrics: Callable[[str], Page]) -> Pages:
 
 
 def _read_library() -> None:
-    import prometheus_client.exposition  # noqa: F401
+    import prometheus_client  # noqa: F401

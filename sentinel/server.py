@@ -142,7 +142,9 @@ class SentinelServer:
             self.log.warning("the award was not answered", problem=str(error))
             self.feed(fx.AwardAnswered(record.epoch, None))
         else:
-            self.feed(fx.AwardAnswered(record.epoch, answer.newest))
+            if answer.late:  # Redis refused it as nobody waits for it any more: it counts as unanswered
+                self.log.warning("the award came too late", epoch=record.epoch)
+            self.feed(fx.AwardAnswered(record.epoch, None if answer.late else answer.newest))
 
     async def _repair(self, effect: fx.Repair) -> None:
         async def repair() -> None:

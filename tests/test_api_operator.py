@@ -132,7 +132,7 @@ async def test_a_switchover_while_paused_is_carried_out_and_says_so(peopled: Api
 )
 async def test_who_cannot_take_over_is_refused_with_the_reason(peopled: Api, to: str, status: int, says: str) -> None:
     bus = peopled.node.bus
-    special = {
+    special: dict[str, dict[str, Any]] = {
         "zero": {"priority": 0},
         "drain": {"draining": True},
         "leaves": {"role": Role.LEAVING},

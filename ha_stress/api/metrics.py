@@ -10,14 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from ha_stress.api.port import ApiNode
-from ha_stress.base.errors import BusUnavailable, NotFound, StoreUnavailable
+from ha_stress.base.errors import BusUnavailable, ProtocolError, StoreUnavailable
 from ha_stress.base.limits import METRICS_TASKS_MAX
 from ha_stress.cluster.members import NodeInfo, Role
 from ha_stress.store.store import TaskRecord
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 #: A task is told of for this long after its end, so that every scraper sees its last figures.
-ENDED_KEPT_S = 300.0
+ENDED_KEPT_S: Final = 300.0
+#: Prometheus' text format, which every version of it and everything like it reads.
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ async def figures_of(node: ApiNode, wall: Callable[[], float] = time.time) -> Fi
         try:
             await node.bus.ping()
             figures.redis_up = True
-        except BusUnavailable:
+        except (BusUnavailable, ProtocolError):
             return
 
     async def ask_database() -> None:
@@ -132,39 +134,31 @@ async def _read_tasks(node: ApiNode, figures: Figures, ended_after: float) -> No
     newest = await node.store.tasks(limit=METRICS_TASKS_MAX)
     ended = [record for record in newest if record.ended_at is not None and record.ended_at >= ended_after]
     told = [*still_open[:METRICS_TASKS_MAX], *ended]
-    tasks = []
-    for record in told:
-        try:
-            tasks.append((record, await node.store.rows(record.spec.id)))
-        except NotFound:
-            continue
+    rows = [await node.store.rows(record.spec.id) for record in told]
     figures.statuses = Counter(record.status for record in still_open)
-    figures.tasks = tasks
+    figures.tasks = list(zip(told, rows, strict=True))
 
 
-def rendered(figures: Figures, accept: str) -> tuple[bytes, str]:
-    """The text and its content type, in the format that the Accept header asks for. Not on the loop: the library is read
-    from disk at the first scrape, and the books of many tasks take their time."""
-    from prometheus_client import CollectorRegistry, ProcessCollector
-    from prometheus_client.exposition import choose_encoder
+def rendered(figures: Figures) -> bytes:
+    """The text. Not to be called on the loop: the library is read from disk at the first scrape, and the books of many
+    tasks take their time."""
+    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
     registry = CollectorRegistry()
     collector: Any = figures
     registry.register(collector)
     ProcessCollector(registry=registry)
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    return generate_latest(registry)
 
 
 def router_of(node: ApiNode) -> APIRouter:
     router = APIRouter(tags=["metrics"])
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    async def metrics(accept: Annotated[str, Header(max_length=1000)] = "") -> Response:
+    async def metrics() -> Response:
         """For Prometheus. The acting master also tells of the tasks."""
-        figures = await figures_of(node)
-        text, content_type = await trio.to_thread.run_sync(rendered, figures, accept)
-        return Response(text, headers={"content-type": content_type, "cache-control": "no-store"})
+        text = await trio.to_thread.run_sync(rendered, await figures_of(node))
+        return Response(text, headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 
     return router
 

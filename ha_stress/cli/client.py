@@ -20,6 +20,8 @@ from ha_stress.base.errors import ConfigError, Conflict, NotFound, Unavailable, 
 
 DEFAULT_URL = "http://127.0.0.1:7700"
 TIMEOUT_S = 2.0
+#: A node that asks every other process, or waits for its turn to do so.
+LOOK_TIMEOUT_S = 8.0
 #: A listener of events hears a comment every few seconds; after this much silence the node is gone.
 STREAM_SILENCE_S = 15.0
 RETRY_S = 0.1
@@ -46,18 +48,34 @@ def find_urls(api: Sequence[str], data_dir: Path | None = None) -> list[str]:
 def local_urls(data_dir: Path) -> list[str]:
     """The nodes of the local cluster in `data_dir`; none if none is described there. ConfigError if it is unreadable."""
     file = data_dir / "cluster.json"
+    described = local_cluster(data_dir)
+    if described is None:
+        return []
     try:
-        described = json.loads(file.read_text())
         urls = [process["api_url"] for process in described["processes"] if process.get("api_url")]
         return [_checked(url, f"api_url in {file}") for url in urls]
+    except (KeyError, TypeError, AttributeError):
+        raise _undescribed(file) from None
+
+
+def local_cluster(data_dir: Path) -> dict[str, Any] | None:
+    """What the local cluster in `data_dir` says of itself: redis_url, cluster, processes. None if there is none."""
+    file = data_dir / "cluster.json"
+    try:
+        described = json.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError):
-        return []  # no local cluster runs here
+        return None  # no local cluster runs here
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}; name a node with --api URL") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError(
-            f"{file} does not describe a cluster: start it again, or name a node with --api URL"
-        ) from None
+    except ValueError:
+        raise _undescribed(file) from None
+    if not isinstance(described, dict):
+        raise _undescribed(file)
+    return described
+
+
+def _undescribed(file: Path) -> ConfigError:
+    return ConfigError(f"{file} does not describe a cluster: start it again, or name a node with --api URL")
 
 
 def _checked(url: str, where: str) -> str:
@@ -127,6 +145,42 @@ class Client:
         found: dict[str, Any] = self.call("GET", f"/failovers/{epoch}", key="epoch")
         return found
 
+    # What an operator asks for.
+
+    def controls(self) -> dict[str, Any]:
+        return self._controls("GET", "/controls")
+
+    def pause(self, why: str) -> dict[str, Any]:
+        return self._controls("POST", "/pause", {"why": why})
+
+    def resume(self) -> dict[str, Any]:
+        return self._controls("POST", "/resume")
+
+    def ask_switchover(self, to: str, epoch: int) -> dict[str, Any]:
+        """`epoch` is what the caller saw: so that asking again at another node never moves the mastership twice."""
+        return self._controls("POST", "/switchover", {"to": to, "epoch": epoch})
+
+    def withdraw_switchover(self) -> dict[str, Any]:
+        return self._controls("DELETE", "/switchover")
+
+    def set_tags(self, node: str, tags: dict[str, Any]) -> dict[str, Any]:
+        return self._controls("PUT", f"/nodes/{_segment(node, 'node')}/tags", tags)
+
+    def add_sentinel(self, sentinel: str) -> dict[str, Any]:
+        return self._controls("POST", "/sentinels", {"id": sentinel})
+
+    def remove_sentinel(self, sentinel: str) -> dict[str, Any]:
+        return self._controls("DELETE", f"/sentinels/{_segment(sentinel, 'sentinel')}")
+
+    def explain(self) -> dict[str, Any]:
+        """What each sentinel would do now; the node asks them all, which may take a second."""
+        found: dict[str, Any] = self.call("GET", "/explain", key="sentinels", timeout_s=LOOK_TIMEOUT_S)
+        return found
+
+    def doctor(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.call("GET", "/doctor", key="findings", timeout_s=LOOK_TIMEOUT_S)
+        return found
+
     def follow(self, after: int) -> Iterator[dict[str, Any]]:
         """Events as they happen, for ever, from `after` on; moves to the next node without a gap or a repetition."""
         while True:
@@ -144,12 +198,15 @@ class Client:
     def learn(self, urls: Sequence[str]) -> None:
         self.urls += [url for url in dict.fromkeys(urls) if url and url not in self.urls]
 
-    def call(self, method: str, path: str, body: Any = None, *, key: str) -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, *, key: str, timeout_s: float | None = None
+    ) -> Any:
         """The first node's answer that is an object with `key`; UserError for the caller's mistakes."""
+        timeout = httpx.USE_CLIENT_DEFAULT if timeout_s is None else httpx.Timeout(timeout_s, connect=TIMEOUT_S)
         refusals: dict[str, str] = {}
         for url in list(self.urls):
             try:
-                answer = self._http.request(method, f"{url}/api/v1{path}", json=body)
+                answer = self._http.request(method, f"{url}/api/v1{path}", json=body, timeout=timeout)
             except httpx.TransportError as error:
                 refusals[url] = _reason(error)
                 continue
@@ -165,6 +222,10 @@ class Client:
 
     def _task(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = self.call(method, path, body, key="id")
+        return found
+
+    def _controls(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        found: dict[str, Any] = self.call(method, path, body, key="revision")
         return found
 
     def _stream(self, url: str, after: int) -> Iterator[dict[str, Any]]:
@@ -192,10 +253,10 @@ def _streaming(http: httpx.Client, url: str, timeout: httpx.Timeout) -> Iterator
         yield answer.iter_lines()
 
 
-def _segment(text: str) -> str:
-    """A task id in a path. What is no id at all cannot exist either."""
+def _segment(text: str, what: str = "task") -> str:
+    """An id in a path. What is no id at all cannot exist either."""
     if not text or not all(c.isalnum() or c in "._-" for c in text):
-        raise NotFound(f"there is no task {text!r}")
+        raise NotFound(f"there is no {what} {text!r}")
     return text
 
 

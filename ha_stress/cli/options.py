@@ -54,5 +54,53 @@ AdvertiseHost = Annotated[
     ),
 ]
 MeshPort = Annotated[int, typer.Option("--mesh-port", envvar="HA_STRESS_MESH_PORT", help="0 takes a free port.")]
+HttpPort = Annotated[
+    int,
+    typer.Option(
+        "--http-port",
+        envvar="HA_STRESS_HTTP_PORT",
+        min=-1,
+        help="Health and metrics; 0 takes a free port, -1 serves none.",
+    ),
+]
+NotifyCommand = Annotated[
+    str,
+    typer.Option(
+        "--notify-command",
+        metavar="COMMAND",
+        envvar="HA_STRESS_NOTIFY_COMMAND",
+        help="Run for each event, which it gets as JSON on standard input.",
+        show_default=False,
+    ),
+]
+NotifyUrl = Annotated[
+    str,
+    typer.Option(
+        "--notify-url",
+        metavar="URL",
+        envvar="HA_STRESS_NOTIFY_URL",
+        help="Each event is posted to it as JSON.",
+        show_default=False,
+    ),
+]
+NotifyHeader = Annotated[
+    list[str],
+    typer.Option(
+        "--notify-header",
+        metavar="NAME=VALUE",
+        help="Sent with it, for example Authorization=...; repeatable. [env: HA_STRESS_NOTIFY_HEADER, one a line]",
+        show_default=False,
+    ),
+]
+NotifyEvents = Annotated[
+    str,
+    typer.Option(
+        "--notify-events",
+        metavar="NAMES",
+        envvar="HA_STRESS_NOTIFY_EVENTS",
+        help="Which ones: +odown,+tilt or -failover-abort-* or *. [default: the alarms]",
+        show_default=False,
+    ),
+]
 ReadyFd = Annotated[int, typer.Option("--ready-fd", hidden=True)]
 StopWithParent = Annotated[bool, typer.Option("--stop-with-parent", hidden=True)]

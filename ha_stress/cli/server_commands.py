@@ -110,6 +110,11 @@ def sentinel(
     host: options.Host = "127.0.0.1",
     advertise_host: options.AdvertiseHost = "",
     mesh_port: options.MeshPort = 0,
+    http_port: options.HttpPort = 0,
+    notify_command: options.NotifyCommand = "",
+    notify_url: options.NotifyUrl = "",
+    notify_header: options.NotifyHeader = [],  # noqa: B006
+    notify_events: options.NotifyEvents = "",
     secret: options.Secret = "",
     secret_file: options.SecretFile = None,
     data_dir: options.DataDir = None,
@@ -129,7 +134,7 @@ def sentinel(
         SentinelConfig,
         {
             "id": id,
-            "members": tuple(member.strip() for member in members.split(",") if member.strip()),
+            "members": _listed(members),
             "addresses": parse_pairs("--peer", peer),
             "quorum": quorum,
             "cluster": cluster,
@@ -139,8 +144,10 @@ def sentinel(
             "host": host,
             "advertise_host": advertise_host,
             "mesh_port": mesh_port,
+            "http_port": None if http_port == -1 else http_port,
             "data_dir": str(_made(data_dir_of(data_dir)).absolute()),
-        },
+        }
+        | _notifications(notify_command, notify_url, notify_header, notify_events),
     )
     _become(
         "sentinel",
@@ -186,6 +193,20 @@ def _timing(items: list[str]) -> dict[str, str]:
     from ha_stress.cli.parse import parse_pairs
 
     return parse_pairs("--timing", items)
+
+
+def _notifications(command: str, url: str, headers: list[str], events: str) -> dict[str, Any]:
+    from ha_stress.cli.parse import parse_pairs
+
+    # Not by the library, which would split "Bearer ..." at the space.
+    lines = headers or os.environ.get("HA_STRESS_NOTIFY_HEADER", "").splitlines()
+    found = {"notify_command": command, "notify_url": url, "notify_headers": parse_pairs("--notify-header", lines)}
+    return found | ({"notify_events": _listed(events)} if events else {})
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    """Of "a, b,c"."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def _secret(secret: str, file: Path | None) -> str:

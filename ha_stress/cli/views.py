@@ -34,15 +34,6 @@ _EVENT_STYLES = {
     "+revision": "cyan",
     "+task-end": "cyan",
 }
-PHASES = (
-    ("last_pong_ms", "last pong"),
-    ("sdown_ms", "subjectively down"),
-    ("odown_ms", "objectively down"),
-    ("elected_ms", "leader elected"),
-    ("awarded_ms", "awarded"),
-    ("accepted_ms", "accepted"),
-)
-
 
 #: Columns of words and addresses: they give way on a narrow terminal, so that names and figures stay whole.
 _FLOWING = {"address", "api", "name", "outcome", "remarks", "shares", "verdict", "why"}
@@ -285,62 +276,13 @@ def failovers_table(records: Sequence[Mapping[str, Any]]) -> RenderableType:
         table.add_row(
             str(record["epoch"]),
             clock_time(record["at"]) if record.get("at") else "-",
-            _node_of(record.get("old")),
-            Text(_node_of(record.get("winner")), "bold green"),
+            node_of(record.get("old")),
+            Text(node_of(record.get("winner")), "bold green"),
             *(ms(record.get("phases", {}).get(f"{name}_ms")) for name in phases),
             f"{record.get('outcome') or '-'}: {record.get('cause') or record.get('kind') or '-'}",
         )
     return Group(table, Text("phases in milliseconds since the leader's own +sdown", "dim"))
 
 
-def failover_view(record: Mapping[str, Any]) -> RenderableType:
-    """One failover: who, why, when, how voted, and the candidate table."""
-    head = Text.assemble(
-        ("failover at epoch ", "dim"),
-        (str(record["epoch"]), "bold"),
-        f"   {_node_of(record.get('old'))} -> ",
-        (_node_of(record.get("winner")), "bold green"),
-        ("   led by ", "dim"),
-        record.get("leader", "-"),
-        ("   outcome ", "dim"),
-        record.get("outcome", "-"),
-    )
-    cause = Text.assemble(("cause ", "dim"), record.get("cause") or "-")
-    phases = grid("phase", "ms", right=("ms",))
-    for key, label in PHASES:
-        if record.get("phases", {}).get(key) is not None:
-            phases.add_row(label, ms(record["phases"][key]))
-    votes = Text("votes ", "dim")
-    for sentinel, vote in sorted(record.get("votes", {}).items()):
-        votes.append(f"{sentinel} ", "bold")
-        votes.append(f"{vote}   ", "green" if vote == "granted" else "red")
-    return spaced(Group(head, cause, votes), phases, candidates_table(record.get("candidates", [])))
-
-
-def candidates_table(candidates: Sequence[Mapping[str, Any]]) -> Table:
-    right = ("rank", "priority", "cpu bucket", "sequence", "cpu %", "memory %")
-    table = grid("rank", "node", "priority", "cpu bucket", "sequence", "cpu %", "memory %", "verdict", right=right)
-    ordered = sorted(candidates, key=lambda one: (one.get("rank") is None, one.get("rank") or 0, one["node"]))
-    best = min((one["rank"] for one in candidates if one.get("rank") is not None), default=None)
-    for one in ordered:
-        score = one.get("score") or {}
-        won = one.get("rank") is not None and one["rank"] == best
-        verdict = (
-            Text("won", "bold green")
-            if won
-            else Text(one["dropped"], "red")
-            if one.get("dropped")
-            else Text("next in line")
-        )
-        table.add_row(
-            "-" if one.get("rank") is None else str(one["rank"]),
-            Text(one["node"], "bold" if won else ""),
-            *(str(score.get(key, "-")) for key in ("priority", "cpu_bucket", "sequence")),
-            *("-" if one.get(key) is None else f"{one[key]:.0f}" for key in ("cpu_percent", "memory_percent")),
-            verdict,
-        )
-    return table
-
-
-def _node_of(who: Mapping[str, Any] | None) -> str:
+def node_of(who: Mapping[str, Any] | None) -> str:
     return str((who or {}).get("node") or "-")

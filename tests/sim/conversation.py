@@ -1,4 +1,9 @@
-"""What was said and done, one line per step: time, actor, event -> effects. The digest covers every line, shown or not."""
+"""What was said and done, for people: who heard what from whom, and what it did. The digest covers every line, shown or not.
+
+12.3456  s1      hears s2: may I campaign at epoch 4?
+         s1      +sdown n2 (crash)
+         s1      to s2: granted, at epoch 4
+"""
 
 from __future__ import annotations
 
@@ -8,19 +13,21 @@ from dataclasses import fields
 
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.cluster.members import NodeInfo
+from ha_stress.node import core
 from ha_stress.wire.messages import Ping, Pong, PreVoteReply, PreVoteRequest, Views, VoteReply, VoteRequest
 from sentinel import effects as fx
 
-#: Steps that say nothing new when they have no effect but the usual views.
+#: Steps that say nothing new when they have no effect but the usual views and renewals.
 USUAL = (
-    "PongReceived",
-    "Ticked",
-    "PeerSaid",
-    "SentinelPinged",
-    "RecordRead",
-    "RecordSeen",
-    "NodesListed",
-    "BusChanged",
+    fx.PongReceived
+    | fx.Ticked
+    | fx.PeerSaid
+    | fx.RecordRead
+    | fx.NodesListed
+    | fx.BusChanged
+    | core.SentinelPinged
+    | core.RecordSeen
+    | core.Ticked
 )
 
 
@@ -31,70 +38,120 @@ class Conversation:
         self.lines: list[str] = []
         self._digest = hashlib.sha256()
 
-    def note(self, now: float, actor: str, what: str, effects: Iterable[object] = ()) -> None:
-        done = [brief(effect) for effect in effects]
-        line = f"{now:9.4f} {actor:<6} {what}" + (" -> " + "; ".join(done) if done else "")
-        self._digest.update(line.encode() + b"\n")
-        if what.startswith(USUAL) and all(text.startswith(("SendPeer", "HoldLease")) for text in done):
-            return
-        self.lines.append(line)
+    def note(self, now: float, actor: str, what: str) -> None:
+        """Something that happened to the world."""
+        self._keep([f"{now:9.4f}  {actor:<7} {what}"], shown=True)
 
     def heard(self, now: float, actor: str, event: object, effects: Iterable[object]) -> None:
         """One step of a core."""
-        self.note(now, actor, brief(event), effects)
+        done = _grouped(effects)
+        lines = [f"{now:9.4f}  {actor:<7} {brief(event)}", *(f"{'':9}  {actor:<7}   {text}" for text in done)]
+        telling = [text for text in done if not text.startswith(("to s", "renews the lease"))]
+        self._keep(lines, shown=bool(telling) or not isinstance(event, USUAL) or _is_a_vote(event))
+
+    def _keep(self, lines: list[str], *, shown: bool) -> None:
+        self._digest.update("\n".join(lines).encode() + b"\n")
+        if shown:
+            self.lines.extend(lines)
 
     def digest(self) -> str:
         return self._digest.hexdigest()
 
 
+def _is_a_vote(event: object) -> bool:
+    return isinstance(event, fx.PeerSaid) and not isinstance(event.message, Views)
+
+
+def _grouped(effects: Iterable[object]) -> list[str]:
+    """One line each, and what is said to several in one."""
+    listeners: dict[str, list[str]] = {}
+    done = []
+    for effect in effects:
+        if isinstance(effect, fx.SendPeer):
+            message = brief(effect.message)
+            listeners.setdefault(message, []).append(effect.to)
+            if len(listeners[message]) > 1:
+                continue
+            done.append(message)
+        else:
+            done.append(brief(effect))
+    return [f"to {', '.join(listeners[text])}: {text}" if text in listeners else text for text in done]
+
+
 def brief(thing: object) -> str:
-    """One event, effect or message in few words."""
+    """One event, effect, message or record in few words."""
     match thing:
         case Mastership(epoch=0):
             return "nobody"
         case Mastership(epoch=epoch, incarnation=incarnation):
-            return f"{epoch}/{incarnation}"
+            return f"{incarnation} at epoch {epoch}"
         case NodeInfo(incarnation=incarnation, role=role, epoch=epoch, acting=acting):
-            return f"{incarnation} {role} {epoch}{' acting' if acting else ''}"
-        case Views(views=views, ask=ask, record=record):
-            down = ",".join(f"{view.node}:{view.cause}" for view in views)
-            return f"Views({brief(record)} down=[{down}]{' ask' if ask else ''})"
-        case PreVoteRequest(sender=sender, epoch=epoch) | VoteRequest(sender=sender, epoch=epoch):
-            return f"{type(thing).__name__}({sender} {epoch})"
-        case (
-            PreVoteReply(sender=sender, epoch=epoch, granted=granted, reason=reason)
-            | VoteReply(sender=sender, epoch=epoch, granted=granted, reason=reason)
-        ):
-            return f"{type(thing).__name__}({sender} {epoch} {'granted' if granted else reason})"
-        case Ping(sender=sender, record=record):
-            return f"{sender} {brief(record)}"
+            return f"I am {incarnation}, {role} of epoch {epoch}{', acting' if acting else ''}"
+        case Ping() | Pong() | Views() | PreVoteRequest() | VoteRequest() | PreVoteReply() | VoteReply():
+            return _message(thing)
+        case fx.PeerSaid(message):
+            return f"hears {message.sender}: {brief(message)}"
+        case fx.PongReceived(node, pong):
+            return f"hears {node}: {brief(pong)}"
+        case core.SentinelPinged(ping):
+            return f"hears {ping.sender}: {brief(ping)}"
+        case fx.VoteState(voted_epoch=epoch, voted_for=candidate, record=record):
+            vote = f"the vote of epoch {epoch} for {candidate}" if epoch else "no vote"
+            return f"{vote}; master {brief(record)}"
+        case _:
+            return _effect(thing)
+
+
+def _message(thing: Ping | Pong | Views | PreVoteRequest | VoteRequest | PreVoteReply | VoteReply) -> str:
+    match thing:
+        case Ping(record=record):
+            return f"ping, the master is {brief(record)}"
         case Pong(info=info):
             return brief(info)
-        case _:
-            return _brief_effect(thing)
+        case Views(views=views, ask=ask, record=record, tilt=tilt):
+            down = ", ".join(f"{view.node} ({view.cause})" for view in views) or "nobody"
+            flags = f"{', in tilt' if tilt else ''}{'; and you?' if ask else ''}"
+            return f"down is {down}, the master is {brief(record)}{flags}"
+        case PreVoteRequest(epoch=epoch, record=record):
+            return f"may I campaign at epoch {epoch} against {brief(record)}?"
+        case VoteRequest(epoch=epoch):
+            return f"your vote of epoch {epoch}, please"
+        case PreVoteReply(epoch=epoch, granted=granted, reason=reason):
+            return f"campaign at epoch {epoch}: {'yes' if granted else f'no, {reason}'}"
+        case VoteReply(epoch=epoch, granted=granted, reason=reason):
+            return f"my vote of epoch {epoch}: {'yours' if granted else f'no, {reason}'}"
 
 
-def _brief_effect(thing: object) -> str:
+def _effect(thing: object) -> str:
     match thing:
-        case fx.SendPeer(to=to, message=message):
-            return f"SendPeer {to} {brief(message)}"
-        case fx.VoteState(voted_epoch=epoch, voted_for=candidate, record=record):
-            return f"vote {epoch}:{candidate} {brief(record)}"
         case fx.Emit(name=name, epoch=epoch, subject=subject, cause=cause):
-            return f"{name}({epoch} {subject}{' ' + cause if cause else ''})"
+            return f"{name} {subject} (epoch {epoch}{', ' + cause if cause else ''})"
+        case fx.SaveVote(state):
+            return f"writes {brief(state)}"
+        case fx.VoteSaved(state):
+            return f"has on disk {brief(state)}"
         case fx.Award(record=record):
-            return f"Award {brief(record)}"
+            return f"awards mastership to {brief(record)}"
+        case fx.Repair(record) | core.Repair(record):
+            return f"repairs the record: {brief(record)}"
         case fx.SaveFailover(epoch=epoch, data=data):
             rows = ", ".join(f"{row['node']}: {row['dropped'] or row['rank']}" for row in data["candidates"])
-            return f"SaveFailover {epoch} {data['outcome']} ({rows})"
+            return f"keeps the failover of epoch {epoch}: {data['outcome']}; candidates: {rows}"
+        case core.HoldLease(record):
+            return f"renews the lease of {brief(record)}"
+        case core.LeaseAnswered(held=held, newest=newest):
+            state = "no answer" if newest is None else f"{'held' if held else 'refused'}, the record is {brief(newest)}"
+            return f"hears redis about its lease: {state}"
+        case core.Emit(name=name, subject=subject, cause=cause):
+            return f"{name} {subject}{f' ({cause})' if cause else ''}"
         case _:
             return _plain(thing)
 
 
 def _plain(thing: object) -> str:
     if isinstance(thing, tuple):
-        return "[" + ",".join(brief(item) for item in thing) + "]"
+        return "[" + ", ".join(brief(item) for item in thing) + "]"
     if not hasattr(type(thing), "__dataclass_fields__"):
         return f"{thing:.4f}" if isinstance(thing, float) else str(thing)
     shown = [brief(getattr(thing, field.name)) for field in fields(thing)]  # type: ignore[arg-type]
-    return " ".join([type(thing).__name__, *(text for text in shown if len(text) < 200)])
+    return " ".join([type(thing).__name__, *(text for text in shown if text and len(text) < 200)])

@@ -13,6 +13,7 @@ from ha_stress.node.core import SentinelPinged
 from ha_stress.wire.messages import PeerMessage, Ping, VoteReply
 from sentinel import effects as fx
 from sentinel.core import Sentinel
+from tests.sim.conversation import brief
 from tests.sim.probe import SimProbe
 from tests.sim.process import Process
 
@@ -52,7 +53,8 @@ class SimSentinel(Process):
         rng = self.timeline.rng
         self.core = Sentinel(self.config, state, version=VERSION, random=rng.random, wall=self.wall, now=self.clock())
         self.world.build.prepare_sentinel(self.core)
-        self.world.say(self.name, f"starts as life {self.life}", state)
+        if self.world.talk is not None:
+            self.world.say(self.name, f"starts, life {self.life}, with {brief(state)}")
         self.probes = {}
         self._known = NOBODY
         self._reading = self._read_again = False

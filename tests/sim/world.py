@@ -89,9 +89,9 @@ class World:
             )
             self.nodes[config_of_node.id] = SimNode(self, config_of_node)
 
-    def say(self, actor: str, what: str, *things: object) -> None:
+    def say(self, actor: str, what: str) -> None:
         if self.talk is not None:
-            self.talk.note(self.timeline.now, actor, what, things)
+            self.talk.note(self.timeline.now, actor, what)
 
     # --- a life ---
 
@@ -170,5 +170,5 @@ class World:
         if settled_at > start + SETTLE_MAX_S:
             record = self.redis.record
             detail = problem or f"in order only after {settled_at - start:.1f} s of quiet"
-            self.checks.violate("quiet brings one acting master", f"{detail} (record {brief(record)})")
+            self.checks.violate("quiet brings one acting master", f"{detail} (the record: {brief(record)})")
         return settled_at - start
