@@ -49,7 +49,8 @@ def report_of(rounds: Rounds) -> dict[str, Any]:
     """{"kill": {"ours": {"detect_ms": {"median", "worst", "rounds", "all_ms"}, ...}, "valkey": ...}, "stop": ..., "ratios",
     "goals"}.
 
-    `rounds` is their number, `all_ms` the figure of each round, in order. A ratio is theirs divided by ours: above 1, ours is faster.
+    `rounds` is their number, `all_ms` the figure of each round, in order. A ratio is theirs divided by ours: above 1, ours
+    is faster.
     """
     report: dict[str, Any] = {
         str(cause): {

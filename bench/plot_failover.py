@@ -1,7 +1,7 @@
 """Draws the phases of a failover, ours beside Valkey Sentinel's: `python -m bench.plot_failover FILE.json OUT.png`.
 
-Three panels: kill -9 on a linear scale of seconds, where ours is a sliver; that sliver magnified; SIGSTOP on the same scale as
-the first. A linear scale throughout, because the lengths of the pieces are what is compared.
+Three panels: kill -9 on a linear scale of seconds, where ours is a sliver; that sliver magnified; SIGSTOP on the same scale
+as the first. A linear scale throughout, because the lengths of the pieces are what is compared.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _bar(axes: Axes, bar: Bar, y: float, end_ms: float, *, dots: bool = True) ->
         if dots:
             # In three rows, so that rounds that took equally long are seen as several.
             rows = [y - 0.28 - 0.07 * (number % 3) for number in range(len(piece.rounds_ms))]
-            edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
+            edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
             axes.plot(piece.rounds_ms, rows, "o", color=colour, markersize=4.8, zorder=4, **edge)
     *inner, last = labels(bar, apart_ms=0.045 * end_ms)
     for at_ms, text in inner:

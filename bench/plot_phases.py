@@ -17,8 +17,8 @@ PIECES: Final = {"detect_ms": "found to be down", "act_ms": "successor acts", "a
 #: Why our SIGSTOP may take less than `down_after`.
 FOOTNOTE: Final = (
     "Bars are cut at medians. kill -9: connections that the dead process's host refuses are evidence for ours; Valkey waits "
-    "out down_after.\nSIGSTOP: both wait; ours counts silence from the last answer, up to one ping period before the signal, "
-    "Valkey from its first unanswered ping."
+    "out down_after.\nSIGSTOP: both wait; ours counts silence from the last answer, up to one ping period before the "
+    "signal, Valkey from its first unanswered ping."
 )
 NAMES: Final = {OURS: "ours", VALKEY: "Valkey Sentinel"}
 

@@ -82,74 +82,7 @@ def clock_time(unix_s: float, *, milliseconds: bool = False) -> str:
     return at.strftime("%H:%M:%S") + (f".{at.microsecond // 1000:03d}" if milliseconds else "")
 
 
-# The cluster.
-
-
-def status_view(status: Mapping[str, Any]) -> RenderableType:
-    master = status["master"]
-    head = Text.assemble(
-        ("cluster ", "dim"),
-        (status["cluster"], "bold"),
-        ("   epoch ", "dim"),
-        (str(status["epoch"]), "bold"),
-        ("   master ", "dim"),
-    )
-    if master is None:
-        head.append("nobody yet", "bold red")
-    else:
-        head.append(master["node"], "bold green" if master["acting"] else "bold red")
-        head.append("" if master["acting"] else " (not acting)", "red")
-    servers = Text()
-    for name in ("redis", "database"):
-        servers.append(f"{name} ", "dim")
-        servers.append(status[name] + "   ", "green" if status[name] == "ok" else "red")
-    tables = [nodes_table(status)] + ([sentinels_table(status)] if status["sentinels"] else [])
-    return spaced(Group(head, servers), *tables)
-
-
-def nodes_table(status: Mapping[str, Any]) -> Table:
-    right = ("seq", "prio", "pid", "cpu %", "lag ms")
-    remarks = {node["id"]: _remarks(node) for node in status["nodes"]}
-    last = ("remarks",) if any(remarks.values()) else ()
-    table = grid("node", "role", "seq", "prio", "pid", "cpu %", "lag ms", "api", *last, right=right)
-    for node in status["nodes"]:
-        acting = node["role"] == "master" and node["acting"]
-        style = "bold green" if acting else "red" if node["role"] == "master" else ""
-        cpu = node["cpu_percent"]
-        table.add_row(
-            node["id"],
-            Text(node["role"], style),
-            str(node["sequence"]),
-            str(node["priority"]),
-            str(node["pid"]),
-            "-" if cpu is None else f"{cpu:.0f}",
-            ms(node["loop_lag_s"] * 1000),
-            node["api_url"],
-            *([remarks[node["id"]]] if last else []),
-        )
-    return table
-
-
-def _remarks(node: Mapping[str, Any]) -> Text:
-    words = [word for word in ("draining", "leaving") if node[word]]
-    if not node["healthy"]:
-        words.append("unhealthy")
-    if node["role"] == "master" and not node["acting"]:
-        words.append("suspended")
-    if node["frames_waiting"] > 10:
-        words.append(f"{node['frames_waiting']} frames waiting")
-    if node["frames_lost"]:
-        words.append(f"{node['frames_lost']} frames lost")
-    return Text(", ".join(words), "yellow")
-
-
-def sentinels_table(status: Mapping[str, Any]) -> Table:
-    table = grid("sentinel", "epoch", "pid", "address", "remarks", right=("epoch", "pid"))
-    for one in status["sentinels"]:
-        words = [word for word in ("tilt", "leading") if one[word]]
-        address = f"{one['mesh_host']}:{one['mesh_port']}"
-        table.add_row(one["id"], str(one["epoch"]), str(one["pid"]), address, Text(", ".join(words), "yellow"))
-    return table
+# Events.
 
 
 def event_line(event: Mapping[str, Any]) -> tuple[Text, Text]:

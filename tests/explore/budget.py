@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+#: From here on the order is free.
+FREE = 99
+
 #: Kind -> what one unit of it pays for.
 KINDS: Mapping[str, str] = {
+    "overtake": f"something happens before what was due or sent earlier; {FREE} or more: in any order, without counting",
     "late": "a message, vote write, Redis command or answer is held back beyond the instant (for ever: it is lost)",
     "doubled": "a message between sentinels, or a command, arrives twice",
     "disk": "a vote write fails, with or without having reached the disk",
@@ -17,7 +21,7 @@ KINDS: Mapping[str, str] = {
     "heal": "all cuts of the network end",
 }
 ORDER = tuple(KINDS)
-LATE, DOUBLED, DISK, UNANSWERED, CRASH, RESTART, PAUSE, FORGET, HEAL = range(len(ORDER))
+OVERTAKE, LATE, DOUBLED, DISK, UNANSWERED, CRASH, RESTART, PAUSE, FORGET, HEAL = range(len(ORDER))
 
 Budget = tuple[int, ...]
 NOTHING: Budget = (0,) * len(ORDER)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ha_stress.wire.messages import Views
-from tests.explore.budget import CRASH, DISK, DOUBLED, FORGET, HEAL, LATE, ORDER, PAUSE, RESTART, UNANSWERED
+from tests.explore.budget import CRASH, DISK, DOUBLED, FORGET, FREE, HEAL, LATE, ORDER, OVERTAKE, PAUSE, RESTART, UNANSWERED
 from tests.explore.redis import Stored
 from tests.explore.settings import MAJORITY, PEOPLE, REDIS
 from tests.explore.state import NODE_NUMBERS, SENTINEL_NUMBERS, Draft, State
@@ -25,8 +25,11 @@ NOBODY_IN_PARTICULAR = -1
 
 
 class Move(NamedTuple):
+    """`price` is what it costs of the budget for overtaking."""
+
     kind: str
     what: int = NOBODY_IN_PARTICULAR
+    price: int = 0
 
 
 def moves(world: World, state: State, horizon: int) -> Iterator[Move]:
@@ -34,45 +37,63 @@ def moves(world: World, state: State, horizon: int) -> Iterator[Move]:
     draft = Draft(world, state)
     alive = [who for who in range(len(PEOPLE)) if draft.alive(who)]
     awake = [who for who in alive if not state.asleep >> who & 1]
-    for who in awake:
-        if state.due >> who & 1:
-            yield Move("turn", who)
+    ordinary = [*_ordinary(world, draft, awake)]
+    overtaking = state.budget[OVERTAKE]
+    if overtaking >= FREE:
+        yield from ordinary
+    else:
+        yield from ordinary[:1]
+        if overtaking:
+            for kind, what, _ in ordinary[1:]:
+                yield Move(kind, what, 1)
     for code in state.pending:
-        yield from _of_thing(world, state, code, awake)
-    newest = world.stores[state.redis].record.epoch
-    for who in awake:
-        if world.knows(who, state.sides[who], state.instant) < newest and draft.joined(who, REDIS):
-            yield Move("reads", who)
-    for who in NODE_NUMBERS:
-        if who in awake and world.nodes.standing(who, state.sides[who], state.instant).may_write:
-            yield Move("acts", who)
+        if code & 1 and world.things[code >> 1].to in (*awake, REDIS):
+            yield Move("arrives", code)  # a straggler comes when it comes
+    yield from _of_things(world, state, awake)
     yield from _of_fate(world, state, alive, awake)
     if state.instant < horizon and _may_advance(world, state, awake):
         yield Move("advance")
 
 
-def _of_thing(world: World, state: State, code: int, awake: list[int]) -> Iterator[Move]:
-    thing = world.things[code >> 1]
-    if isinstance(thing, Asked):
-        yield Move("arrives", code)
-        if state.budget[UNANSWERED] and thing.sender in awake:
-            yield Move("unanswered", code)
+def _ordinary(world: World, draft: Draft, awake: list[int]) -> Iterator[Move]:
+    """What happens without any fault, first the first: turns and writes of a master, then what was sent, as it was sent, then
+    what a hint leads to."""
+    for who in awake:
+        if draft.due >> who & 1:
+            yield Move("turn", who)
+    for who in awake:
+        if who in NODE_NUMBERS and world.nodes.standing(who, draft.sides[who], draft.instant).may_write:
+            yield Move("acts", who)
+    for code in draft.pending:
+        if not code & 1 and world.things[code >> 1].to in (*awake, REDIS):
+            yield Move("arrives", code)
+    newest = world.stores[draft.redis].record.epoch
+    for who in awake:
+        if world.knows(who, draft.sides[who], draft.instant) < newest and draft.joined(who, REDIS):
+            yield Move("reads", who)
+
+
+def _of_things(world: World, state: State, awake: list[int]) -> Iterator[Move]:
+    """What may go wrong with the things under way."""
+    budget = state.budget
+    if not (budget[UNANSWERED] or budget[DISK] or budget[DOUBLED]):
         return
-    if thing.to not in awake:
-        return
-    yield Move("arrives", code)
-    match thing:
-        case Writing() if state.budget[DISK]:
-            yield Move("fails", code)
-            yield Move("renamed", code)
-        case Answered(result=result) if state.budget[UNANSWERED] and result is not None:
-            yield Move("unanswered", code)
-        case Said(body=body) if state.budget[DOUBLED] and not isinstance(body, Views):
-            yield Move("doubled", code)
-        case Command() if state.budget[DOUBLED]:
-            yield Move("doubled", code)
-        case _:
-            pass
+    for code in state.pending:
+        thing = world.things[code >> 1]
+        match thing:
+            case Asked(sender=sender) if budget[UNANSWERED] and sender in awake:
+                yield Move("unanswered", code)
+            case Answered(result=result) if budget[UNANSWERED] and result is not None and thing.to in awake:
+                yield Move("unanswered", code)
+            case Writing() if budget[DISK] and thing.to in awake:
+                yield Move("fails", code)
+                yield Move("renamed", code)
+            case Said(body=body) if budget[DOUBLED] and not isinstance(body, Views) and thing.to in awake:
+                yield Move("doubled", code)
+            case Command() if budget[DOUBLED] and thing.to in awake:
+                yield Move("doubled", code)
+            case _:
+                pass
 
 
 def _of_fate(world: World, state: State, alive: list[int], awake: list[int]) -> Iterator[Move]:
@@ -119,6 +140,8 @@ def after(world: World, state: State, move: Move) -> tuple[State, tuple[str, ...
     """The next state, and the invariants that are broken in it or by the move."""
     draft = Draft(world, state)
     who = code = move.what
+    if move.price:
+        draft.spend(OVERTAKE, move.price)
     match move.kind:
         case "turn":
             world.turn(draft, who)
@@ -170,16 +193,17 @@ def _give_up(world: World, draft: Draft, code: int) -> None:
     asked = thing.asked if isinstance(thing, Answered) else thing
     assert isinstance(asked, Asked)
     if thing is asked:
-        orphan = Asked(-1, asked.script, asked.record, 0)
-        draft.pending.add(world.things.of(orphan) << 1 | code & 1)
+        draft.add(draft.orphan(asked) << 1 | code & 1)
     world.arrive(draft, world.things.of(Answered(asked.sender, asked, None)))
 
 
 def _advance(world: World, state: State, draft: Draft) -> None:
-    late = {code for code in state.pending if _is_late(world, state, code)}
-    for _ in late:
-        draft.spend(LATE)
-    draft.pending = {code | 1 if code in late else code for code in state.pending}
+    late = [code for code in state.pending if _is_late(world, state, code)]
+    if late:
+        draft.spend(LATE, len(late))
+        draft.pending = []
+        for code in state.pending:
+            draft.add(code | 1 if code in late else code)
     draft.instant += 1
     draft.due = (1 << len(PEOPLE)) - 1
 

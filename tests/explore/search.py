@@ -6,7 +6,9 @@ import gc
 import time
 from array import array
 from dataclasses import dataclass
+from operator import ge
 
+from tests.explore.budget import Budget
 from tests.explore.moves import Move, after, moves
 from tests.explore.state import NODE_NUMBERS, State
 from tests.explore.world import World
@@ -40,6 +42,37 @@ class Found:
     path: tuple[Move, ...] = ()
 
 
+class Seen:
+    """The states that were visited, each with the budgets that were left when it was. A state that comes again with no more
+    of any kind left than before is no news: whatever can happen after it could happen then."""
+
+    def __init__(self) -> None:
+        self._left: dict[tuple[object, ...], Budget | list[Budget]] = {}
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def add(self, state: State) -> bool:
+        """Returns whether it is news."""
+        place, budget = state[:-1], state.budget
+        known = self._left.get(place)
+        if known is None:
+            self._left[place] = budget
+        elif isinstance(known, tuple):
+            if covers(known, budget):
+                return False
+            self._left[place] = [known, budget]
+        else:
+            if any(covers(left, budget) for left in known):
+                return False
+            known.append(budget)
+        return True
+
+
+def covers(more: Budget, less: Budget) -> bool:
+    return all(map(ge, more, less))
+
+
 def search(world: World, start: State, bound: Bound) -> Found:
     """Visit everything within the bound, or stop at the first violation."""
     began = time.perf_counter()
@@ -56,7 +89,8 @@ def _search(world: World, start: State, bound: Bound) -> Found:
     found = Found(states=1)
     horizon = start.instant + bound.horizon
     epoch = world.stores[start.redis].record.epoch
-    seen: set[State] = {start}
+    seen = Seen()
+    seen.add(start)
     parents = array("I", [0])
     steps: list[Move] = [Move("start")]
     frontier: list[tuple[int, State]] = [(0, start)]
@@ -68,9 +102,8 @@ def _search(world: World, start: State, bound: Bound) -> Found:
             for move in moves(world, state, horizon):
                 found.transitions += 1
                 reached, broken = after(world, state, move)
-                if reached in seen and not broken:
+                if not seen.add(reached) and not broken:
                     continue
-                seen.add(reached)
                 parents.append(number)
                 steps.append(move)
                 if broken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.explore.budget import Budget
+from tests.explore.budget import FREE, OVERTAKE, Budget
 from tests.explore.sentinel_side import Reaction
 from tests.explore.settings import NODES, NUMBER, PEOPLE, REDIS, SENTINELS
 from tests.explore.things import Answered, Asked, Said
@@ -23,18 +23,19 @@ def cut_bit(a: int, b: int) -> int:
 
 
 class State(NamedTuple):
-    """`pending` are codes: the number of a thing twice, and one more if its lateness has been paid for. `due` (this instant's
-    turn is still to come) and `asleep` are masks of people, `cuts` one of directions."""
+    """`pending` are codes in the order of sending: the number of a thing twice, and one more if its lateness has been paid
+    for. Where order is free they are sorted. `due` (this instant's turn is still to come) and `asleep` are masks of people,
+    `cuts` one of directions. `budget` is the last field: the rest without it is where the world is."""
 
     instant: int
     sides: tuple[int, ...]
     redis: int
     pending: tuple[int, ...]
     history: int
-    budget: Budget
     due: int
     asleep: int
     cuts: int
+    budget: Budget
 
 
 class Draft:
@@ -47,7 +48,7 @@ class Draft:
         self.instant = state.instant
         self.sides = list(state.sides)
         self.redis = state.redis
-        self.pending = set(state.pending)
+        self.pending = list(state.pending)
         self.history = state.history
         self.budget = state.budget
         self.due = state.due
@@ -60,12 +61,12 @@ class Draft:
             self.instant,
             tuple(self.sides),
             self.redis,
-            tuple(sorted(self.pending)),
+            tuple(sorted(self.pending) if self.budget[OVERTAKE] >= FREE else self.pending),
             self.history,
-            self.budget,
             self.due,
             self.asleep,
             self.cuts,
+            self.budget,
         )
 
     def alive(self, who: int) -> bool:
@@ -78,9 +79,9 @@ class Draft:
         """Whether both directions are open."""
         return not self.cuts & (cut_bit(a, b) | cut_bit(b, a))
 
-    def spend(self, kind: int) -> None:
+    def spend(self, kind: int, times: int = 1) -> None:
         left = list(self.budget)
-        left[kind] -= 1
+        left[kind] -= times
         assert left[kind] >= 0
         self.budget = tuple(left)
 
@@ -108,24 +109,31 @@ class Draft:
             if self.cuts & cut_bit(thing.sender, thing.to) or not self.alive(thing.to):
                 return
             if (slot := world.slot(number)) >= 0:
-                older = [code for code in self.pending if not code & 1 and world.slot(code >> 1) == slot]
-                self.pending.difference_update(older)
+                self.pending = [code for code in self.pending if code & 1 or world.slot(code >> 1) != slot]
                 if world.is_repetition(thing, self.sides[thing.to]):
                     return
         elif isinstance(thing, Asked) and thing.sender >= 0 and not self.joined(thing.sender, REDIS):
             number = world.things.of(Answered(thing.sender, thing, None))
-        self.pending.add(number << 1)
+        self.add(number << 1)
+
+    def add(self, code: int) -> None:
+        """Of two equal things under way one is enough: that one may arrive twice is a fault of its own."""
+        if code not in self.pending:
+            self.pending.append(code)
 
     def forget_things_of(self, who: int) -> None:
         """A process died: what was on its way to it is lost with its connections; what it asked of Redis may still be done."""
         world = self.world
-        for code in sorted(self.pending):
+        pending, self.pending = self.pending, []
+        for code in pending:
             thing = world.things[code >> 1]
-            if thing.to == who:
-                self.pending.remove(code)
-            elif isinstance(thing, Asked) and thing.sender == who:
-                self.pending.remove(code)
-                orphan = Asked(-1, thing.script, thing.record, 0)
-                self.pending.add(world.things.of(orphan) << 1 | code & 1)
+            if isinstance(thing, Asked) and thing.sender == who:
+                self.add(self.orphan(thing) << 1 | code & 1)
+            elif thing.to != who:
+                self.add(code)
+
+    def orphan(self, asked: Asked) -> int:
+        """A command for whose answer nobody waits any more."""
+        return self.world.things.of(Asked(-1, asked.script, asked.record, 0))
 
 

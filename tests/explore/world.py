@@ -37,7 +37,7 @@ class World:
         sides = [self.sentinels.start(NUMBER[name], fx.VoteState(), 1, 0) for name in SENTINELS]
         sides += [self.nodes.start(NUMBER[name], 1, 0) for name in NODES]
         everybody = (1 << len(PEOPLE)) - 1
-        return State(0, tuple(sides), self.stores.of(Stored()), (), self.histories.first, budget, everybody, 0, cuts)
+        return State(0, tuple(sides), self.stores.of(Stored()), (), self.histories.first, everybody, 0, cuts, budget)
 
     # --- questions ---
 

@@ -8,7 +8,7 @@ import os
 import sys
 
 from tests.sim.builds import DEFECTS
-from tests.sim.report import Progress, as_text, end_of_conversation, sentence
+from tests.sim.report import Progress, as_text, end_of_conversation
 from tests.sim.runner import Summary, run_seed, run_seeds
 
 #: The exit status of a run that was interrupted, as a shell gives it.
@@ -54,8 +54,6 @@ def replay(seed: int, defect: str | None, cycles: int) -> int:
     """One seed, every step that changed something."""
     outcome = run_seed(seed, defect, cycles=cycles, talk=True)
     print("\n".join(outcome.lines))
-    for violation in outcome.violations:
-        print(sentence(violation))
     order = "broken" if outcome.violations else f"in order after at most {outcome.settled_s:.1f} s of quiet"
     print(f"{outcome.seconds:.1f} virtual seconds, {order}; the same steps give {outcome.digest}")
     return 1 if outcome.violations else 0

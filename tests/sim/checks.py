@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ha_stress.cluster.mastership import Mastership
@@ -29,6 +29,7 @@ class Checks:
         self.majority = 0
         self.seed = seed
         self.violations: list[Violation] = []
+        self.on_violation: Callable[[Violation], object] = lambda violation: None
         self.counts: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.winners: dict[int, tuple[str, str]] = {}
@@ -42,7 +43,9 @@ class Checks:
     def violate(self, invariant: str, detail: str) -> None:
         """Note a violation; the first of each kind is enough to fail a seed."""
         if all(known.invariant != invariant for known in self.violations):
-            self.violations.append(Violation(self.seed, invariant, round(self.timeline.now, 4), detail))
+            violation = Violation(self.seed, invariant, round(self.timeline.now, 4), detail)
+            self.violations.append(violation)
+            self.on_violation(violation)
 
     # --- records ---
 

@@ -36,6 +36,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self._ended = False
         self._digest = hashlib.sha256()
 
     def note(self, now: float, actor: str, what: str) -> None:
@@ -51,8 +52,12 @@ class Conversation:
 
     def _keep(self, lines: list[str], *, shown: bool) -> None:
         self._digest.update("\n".join(lines).encode() + b"\n")
-        if shown:
+        if shown and not self._ended:
             self.lines.extend(lines)
+
+    def end(self) -> None:
+        """Show nothing of what follows."""
+        self._ended = True
 
     def digest(self) -> str:
         return self._digest.hexdigest()
@@ -126,10 +131,18 @@ def _effect(thing: object) -> str:
     match thing:
         case fx.Emit(name=name, epoch=epoch, subject=subject, cause=cause):
             return f"{name} {subject} (epoch {epoch}{', ' + cause if cause else ''})"
-        case fx.SaveVote(state):
-            return f"writes {brief(state)}"
-        case fx.VoteSaved(state):
-            return f"has on disk {brief(state)}"
+        case fx.SaveVote(vote):
+            return f"writes {brief(vote)}"
+        case fx.VoteSaved(vote):
+            return f"has on disk {brief(vote)}"
+        case fx.DialFailed(node, refused):
+            return f"dials {node}: {'refused' if refused else 'no answer'}"
+        case fx.NodeConnected(node):
+            return f"is connected to {node}"
+        case fx.NodeConnectionLost(node):
+            return f"loses its connection to {node}"
+        case core.ClaimFirst():
+            return "races for the first mastership"
         case fx.Award(record=record):
             return f"awards mastership to {brief(record)}"
         case fx.Repair(record) | core.Repair(record):
@@ -140,8 +153,10 @@ def _effect(thing: object) -> str:
         case core.HoldLease(record):
             return f"renews the lease of {brief(record)}"
         case core.LeaseAnswered(held=held, newest=newest):
-            state = "no answer" if newest is None else f"{'held' if held else 'refused'}, the record is {brief(newest)}"
-            return f"hears redis about its lease: {state}"
+            answer = (
+                "no answer" if newest is None else f"{'held' if held else 'refused'}, the record is {brief(newest)}"
+            )
+            return f"hears redis about its lease: {answer}"
         case core.Emit(name=name, subject=subject, cause=cause):
             return f"{name} {subject}{f' ({cause})' if cause else ''}"
         case _:

@@ -67,7 +67,7 @@ def as_text(summary: Summary) -> str:
 
 
 def sentence(violation: Violation) -> str:
-    return f"BROKEN at {violation.at_s:.4f} s: {violation.invariant} ({violation.detail})"
+    return f"{violation.invariant}: {violation.detail}, at {violation.at_s:.4f} s"
 
 
 def end_of_conversation(violation: Violation, defect: str | None, cycles: int) -> str:
@@ -82,7 +82,6 @@ def end_of_conversation(violation: Violation, defect: str | None, cycles: int) -
             f"How seed {violation.seed} came to it, the last {len(shown)} of {len(outcome.lines):,} lines:",
             "",
             *shown,
-            *(sentence(one) for one in outcome.violations),
             "",
             f"The whole conversation: python -m tests.sim --seed {violation.seed}{options}",
         ]

@@ -64,6 +64,7 @@ class World:
         self.fault_free = rng.random() < FAULT_FREE_SHARE and not build.faults
         self.timing = rng.choice((PATIENT, HASTY))
         self.checks = Checks(self.timeline, seed)
+        self.checks.on_violation = self._broken
         self.net = Network(self.timeline)
         self.store = FencedStore(self.checks, broken=build.store_open)
         self.redis = SimRedis(self.timeline, self.net, self.checks, lax=build.lax_script)
@@ -92,6 +93,12 @@ class World:
     def say(self, actor: str, what: str) -> None:
         if self.talk is not None:
             self.talk.note(self.timeline.now, actor, what)
+
+    def _broken(self, violation: Violation) -> None:
+        """The conversation ends with the sentence that was broken."""
+        if self.talk is not None:
+            self.talk.note(self.timeline.now, "BROKEN", f"{violation.invariant}: {violation.detail}")
+            self.talk.end()
 
     # --- a life ---
 
