@@ -4,8 +4,8 @@
 
 Each node registers, describes itself every `info_period_s`, reads its assignment and the mastership record every `reread_s`
 and whenever its own subscription says so, applies what it reads at once, and answers the pings of sentinels. Lines of JSON
-on standard output: {"ready": count}, then {"task": id, "at": monotonic seconds} when every node here holds a share of a
-task. Ends with its standard input.
+on standard output say what has happened, {"said": what, "at": monotonic seconds}: "ready", "watched" when each sentinel has
+its connections to all nodes here, the id of a task when each node here has applied its share. Ends with its standard input.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ SLICE_S: Final = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightSpec:
-    """Which nodes a process plays: `count` of them, named l<first>, l<first + 1>, ..."""
+    """Which nodes a process plays: `count` of them, named l<first>, l<first + 1>, ...; how many sentinels watch them."""
 
     redis_url: str
     cluster: str
     secret: str
     first: int
     count: int
+    sentinels: int
 
 
 class LightNodes:
     """The nodes of one process, driven by `run`."""
 
-    def __init__(self, spec: LightSpec, timing: Timing, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, spec: LightSpec, timing: Timing, say: Callable[[str], None]) -> None:
         self.nodes = {name: LightNode(name) for name in (f"l{spec.first + step}" for step in range(spec.count))}
         self._keys = Keys(spec.cluster)
         self._timing = timing
@@ -57,16 +58,19 @@ class LightNodes:
         self._mesh = LightMesh(list(self.nodes.values()), spec.secret)
         self._hinted: dict[str, None] = {}
         self._told: set[str] = set()
+        self._connections_wanted = spec.count * spec.sentinels
         self._say = say
+        self._stopped = False
 
-    def run(self, go_on: Callable[[], bool]) -> None:
-        """Play until `go_on()` is false."""
+    def run(self) -> None:
+        """Play until standard input ends."""
+        self._mesh.follow(sys.stdin, self._stop)
         names = list(self.nodes)
         self._join(names)
         self._subscribe(names)
-        self._say({"ready": len(names)})
+        self._tell("ready")
         began, done = time.monotonic(), 0
-        while go_on():
+        while not self._stopped:
             self._mesh.serve(SLICE_S / 2)
             # The turns of all nodes are spread evenly over the period; which are due follows from the time alone.
             due = int((time.monotonic() - began) * len(names) / self._timing.info_period_s)
@@ -74,9 +78,14 @@ class LightNodes:
                 turns = range(done, min(due, done + len(names)))
                 done = due
                 self._take_turns([names[turn % len(names)] for turn in turns], turns)
+            if self._mesh.connections >= self._connections_wanted:
+                self._tell("watched")
             if self._hinted:
                 hinted, self._hinted = list(self._hinted), {}
                 self._read(hinted)
+
+    def _stop(self) -> None:
+        self._stopped = True
 
     def _join(self, names: list[str]) -> None:
         for name in names:
@@ -144,23 +153,24 @@ class LightNodes:
         return True
 
     def _report(self) -> None:
-        held = frozenset.intersection(*(node.tasks for node in self.nodes.values()))
-        for task in held - self._told:
-            self._say({"task": task, "at": time.monotonic()})
-        self._told |= held
+        for task in frozenset.intersection(*(node.tasks for node in self.nodes.values())):
+            self._tell(task)
+
+    def _tell(self, what: str) -> None:
+        """Once."""
+        if what not in self._told:
+            self._told.add(what)
+            self._say(what)
 
 
-def say(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
+def say(what: str) -> None:
+    print(json.dumps({"said": what, "at": time.monotonic()}), flush=True)
 
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
     timing = Timing(**settings.pop("timing"))
-    stop: list[bool] = []
-    nodes = LightNodes(LightSpec(**settings), timing, say)
-    nodes._mesh.follow(sys.stdin, lambda: stop.append(True))  # type: ignore[arg-type]
-    nodes.run(lambda: not stop)
+    LightNodes(LightSpec(**settings), timing, say).run()
 
 
 if __name__ == "__main__":

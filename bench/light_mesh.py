@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import wsproto
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, RejectConnection, Request
@@ -122,6 +122,12 @@ class Peer:
         )
 
 
+class Readable(Protocol):
+    """A socket or a file."""
+
+    def fileno(self) -> int: ...
+
+
 class LightMesh:
     """All listeners and connections of the nodes of this process."""
 
@@ -133,7 +139,7 @@ class LightMesh:
         for node in nodes:
             self.follow(node.listener, lambda node=node: self._accept(node))
 
-    def follow(self, sock: socket.socket, reader: Callable[[], object]) -> None:
+    def follow(self, sock: Readable, reader: Callable[[], object]) -> None:
         """Call `reader` whenever there is something to read."""
         self._readers[sock.fileno()] = reader
         self._epoll.register(sock.fileno(), select.EPOLLIN)

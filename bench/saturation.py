@@ -36,8 +36,8 @@ from ha_stress.cli.client import Client
 from ha_stress.cli.local import LocalCluster, LocalSpec
 
 FIRST_RATE: Final = 10_000.0
-#: Engines that complete less than this part of the rate have more to do than time for it.
-BEHIND_PART: Final = 0.8
+#: Engines that drop more than this part of the rate have more to do than time for it.
+DROPPED_PART: Final = 0.05
 RATE_FACTOR: Final = 1.5
 #: The last step: the machine stays full although the work of a second varies.
 SURPLUS: Final = 1.5
@@ -49,10 +49,10 @@ END_TIMEOUT_S: Final = 60.0
 
 
 def measure(minutes: float) -> dict[str, Any]:
-    timing = {"down_after_s": str(DOWN_AFTER_S)}
+    timing = Timing(down_after_s=DOWN_AFTER_S)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        local = LocalSpec(data_dir=directory, timing=timing)
+        local = LocalSpec(data_dir=directory, timing={"down_after_s": str(DOWN_AFTER_S)})
         cluster = stack.enter_context(LocalCluster(local))
         url, target_pid = stack.enter_context(_target(directory))
         client = stack.enter_context(cluster.client())
@@ -66,33 +66,33 @@ def measure(minutes: float) -> dict[str, Any]:
         secret = (directory / "secret").read_text().strip()
         say(f"{rate:,.0f} arrivals/s keep every core busy; watching for {minutes:g} minutes")
         before = client.task(task)["books"]
-        samples = trio.run(watch, outside, secret, Timing().ping_period_s, pids(), minutes * 60)
+        samples = trio.run(watch, outside, secret, timing, pids(), minutes * 60)
         completed = client.task(task)["books"]["completed"] - before["completed"]
         load = _books(client, task, rate, completed)
     return report_of(samples, load) | {
         "conditions": {
             "down_after_ms": round(DOWN_AFTER_S * 1000),
-            "ping_period_ms": round(Timing().ping_period_s * 1000),
+            "ping_period_ms": round(timing.ping_period_s * 1000),
             "cores": os.cpu_count(),
         }
     }
 
 
 def _saturate(client: Client, task: str, pids: Callable[[], dict[str, list[int]]]) -> float:
-    """Raise the rate until every core is busy and the engines want more than they get, and once more; the rate that is
-    then asked for. (A busy machine alone may be busy with somebody else's work.)"""
+    """Raise the rate until every core is busy and the engines drop arrivals, and once more; the rate that is then asked
+    for. (A busy machine alone may be busy with somebody else's work.)"""
     cores = os.cpu_count() or 1
     rate = FIRST_RATE
     for _ in range(STEPS_MAX):
         time.sleep(STEP_S)
-        host, ours, done = HostMeter(), CpuMeter(pids()), client.task(task)["books"]["completed"]
+        host, ours, before = HostMeter(), CpuMeter(pids()), client.task(task)["books"]["dropped"]
         time.sleep(STEP_S)
         busy, own = host.busy_percent(), 100 * sum(ours.spent_s().values()) / STEP_S / cores
-        reached = (client.task(task)["books"]["completed"] - done) / STEP_S
+        dropped = (client.task(task)["books"]["dropped"] - before) / STEP_S
         say(
-            f"{rate:>9,.0f} arrivals/s, {reached:,.0f} completed/s: {busy:.0f} % busy, {own:.0f} % with our own processes"
+            f"{rate:>9,.0f} arrivals/s, {dropped:,.0f} dropped/s: {busy:.0f} % busy, {own:.0f} % with our own processes"
         )
-        if busy >= SATURATED_PERCENT and reached < BEHIND_PART * rate:
+        if busy >= SATURATED_PERCENT and dropped > DROPPED_PART * rate:
             client.set_rate(task, rate * SURPLUS)
             return rate * SURPLUS
         rate *= RATE_FACTOR

@@ -35,7 +35,6 @@ class Samples:
     """What was seen while the load ran. `lag_s` is the worst of each process, `cpu_percent` one value a second."""
 
     pings_s: dict[str, list[float]] = field(default_factory=dict)
-    lost_pings: int = 0
     broken_connections: int = 0
     lag_s: dict[str, float] = field(default_factory=dict)
     cpu_percent: list[float] = field(default_factory=list)
@@ -59,7 +58,6 @@ def report_of(samples: Samples, load: Load) -> dict[str, Any]:
             "p99": _ms(percentile(pings, 99)),
             "worst": _ms(pings[-1] if pings else 0.0),
             "count": len(pings),
-            "lost": samples.lost_pings,
             "broken_connections": samples.broken_connections,
             "worst_of": {node: _ms(max(answers, default=0.0)) for node, answers in sorted(samples.pings_s.items())},
         },
@@ -130,7 +128,7 @@ def table(report: Mapping[str, Any]) -> str:
         f"  cpu of the machine      median {cpu['host_percent']['median']:g} %, least {cpu['host_percent']['least']:g} %",
         f"  cores used by           {used}",
         f"  ping round trip, ms     p50 {ping['p50']:g}, p99 {ping['p99']:g}, worst {ping['worst']:g} of {ping['count']:,}"
-        f" (lost: {ping['lost']})",
+        f" (connections that broke: {ping['broken_connections']})",
         "  worst loop lag, ms      " + ", ".join(f"{name} {ms:g}" for name, ms in report["loop_lag_ms"].items()),
         "  events                  " + ", ".join(f"{name} {count}" for name, count in report["events"].items()),
         *(f"    {sentence}" for sentence in report["sdown"]),

@@ -1,13 +1,12 @@
 """Watching a saturated cluster from a process of its own, at normal priority, like one more sentinel.
 
-The observer holds a mesh connection to every node and pings each `ping_period_s`, over the same code and under the same
-scheduler as a sentinel; a ping counts from right before it is sent until its pong has been read. It votes for nothing, and
-its own lateness is one of the figures. Loop lags are those that the processes tell of themselves, read twice a period.
+The observer runs a sentinel's own probes: it keeps a connection to every node and pings each `ping_period_s`. A ping counts
+from the moment at which it is made until its pong has been read. The observer votes for nothing, and its own lateness is one
+of the figures. Loop lags are those that the processes tell of themselves, read twice a period.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,70 +15,71 @@ import psutil
 import redis
 import trio
 
-from bench.saturation_figures import DOWN_AFTER_S, Samples
+from bench.saturation_figures import Samples
 from chaos.outside import Outside
-from ha_stress.base.errors import HaStressError, MeshUnavailable
+from ha_stress.base.config import Timing
+from ha_stress.base.errors import HaStressError
 from ha_stress.cluster.mastership import NOBODY
-from ha_stress.mesh.client import connect_mesh
-from ha_stress.mesh.connection import Connection
+from ha_stress.cluster.members import NodeInfo
 from ha_stress.mesh.lag import PERIOD_S, LoopLag
-from ha_stress.wire.messages import Ping, Pong
+from ha_stress.wire.messages import Ping
+from sentinel import effects as fx
+from sentinel.probe import Lines, NodeProbe
 
 OBSERVER = "observer"
-Address = tuple[str, int]
+#: A ping without an answer for this many periods is lost.
+LOST_PERIODS = 20
 
 
-class PingObserver:
-    """Pings one node for ever and keeps each round trip."""
+class Observer:
+    """Pings all nodes and keeps each round trip; whatever is lost or broken is counted."""
 
-    def __init__(self, node: str, address: Address, secret: str, period_s: float, samples: Samples) -> None:
-        self._node = node
-        self._address = address
-        self._secret = secret
-        self._period_s = period_s
+    def __init__(self, timing: Timing, samples: Samples) -> None:
+        self._timing = timing
         self._samples = samples
-        self._answers = samples.pings_s.setdefault(node, [])
-        self._sent: dict[int, float] = {}
-        self._numbers = itertools.count(1)
+        self._made: dict[int, float] = {}  # the pings of this moment; one may go to several nodes
+        self._answered: set[tuple[str, int]] = set()
+        self.lines = Lines(timing, self._ping)
 
-    async def run(self) -> None:
-        """Until cancelled; a broken connection is counted and dialled again."""
-        while True:
-            try:
-                async with (
-                    connect_mesh(*self._address, self._secret, connect_timeout_s=DOWN_AFTER_S) as connection,
-                    trio.open_nursery() as nursery,
-                ):
-                    nursery.start_soon(self._ping, connection)
-                    await self._listen(connection)
-            except* MeshUnavailable:
+    async def run(self, nodes: Sequence[NodeInfo], secret: str) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.lines.run)
+            for info in nodes:
+                self._samples.pings_s[info.id] = []
+                address = (info.mesh_host, info.mesh_port)
+                probe = NodeProbe(
+                    info.id, address, secret=secret, timing=self._timing, lines=self.lines, feed=self.take
+                )
+                nursery.start_soon(probe.run)
+
+    def take(self, happening: fx.Happening) -> None:
+        match happening:
+            case fx.PongReceived(node, pong):
+                self._take_pong(node, pong.number)
+            case fx.NodeConnectionLost() | fx.DialFailed():
                 self._samples.broken_connections += 1
-                self._sent.clear()
-                await trio.sleep(self._period_s)
+            case _:
+                pass
 
-    async def _ping(self, connection: Connection) -> None:
-        while True:
-            number = next(self._numbers)
-            self._sent[number] = trio.current_time()
-            await connection.send(Ping(sender=OBSERVER, number=number, record=NOBODY, voted_epoch=0, sentinels=0))
-            await trio.sleep(self._period_s)
-            self._give_up(trio.current_time())
+    def _take_pong(self, node: str, number: int) -> None:
+        made = self._made.get(number)
+        # A node also sends pongs that nobody asked for, when its role changes.
+        if made is not None and (node, number) not in self._answered:
+            self._answered.add((node, number))
+            self._samples.pings_s[node].append(trio.current_time() - made)
 
-    def _give_up(self, now: float) -> None:
-        for number in [number for number, at in self._sent.items() if now - at > 10 * DOWN_AFTER_S]:
-            del self._sent[number]
-            self._samples.lost_pings += 1
-
-    async def _listen(self, connection: Connection) -> None:
-        while True:
-            message = await connection.receive()
-            now = trio.current_time()
-            if isinstance(message, Pong) and message.number in self._sent:  # others are news that nobody asked for
-                self._answers.append(now - self._sent.pop(message.number))
+    def _ping(self, number: int) -> Ping:
+        now = trio.current_time()
+        self._made[number] = now
+        for old in [one for one, at in self._made.items() if now - at > LOST_PERIODS * self._timing.ping_period_s]:
+            del self._made[old]
+            self._answered = {pair for pair in self._answered if pair[1] != old}
+        return Ping(sender=OBSERVER, number=number, record=NOBODY, voted_epoch=0, sentinels=0)
 
 
 async def watch(
-    outside: Outside, secret: str, period_s: float, pids: Mapping[str, Sequence[int]], seconds: float
+    outside: Outside, secret: str, timing: Timing, pids: Mapping[str, Sequence[int]], seconds: float
 ) -> Samples:
     """Everything that can be seen for so long. `pids` are the processes whose cpu is counted, by kind."""
     samples = Samples()
@@ -91,9 +91,7 @@ async def watch(
     await trio.sleep(1.0)  # the first second of the host's cpu
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
-        for info in nodes.values():
-            address = (info.mesh_host, info.mesh_port)
-            nursery.start_soon(PingObserver(info.id, address, secret, period_s, samples).run)
+        nursery.start_soon(Observer(timing, samples).run, list(nodes.values()), secret)
         nursery.start_soon(_every, PERIOD_S / 2, lambda: _read_lags(outside, lag, samples))
         nursery.start_soon(_every, 1.0, lambda: samples.cpu_percent.append(host.busy_percent()))
         await trio.sleep(seconds)

@@ -220,12 +220,16 @@ class Hooks:
             try:
                 await receiver.deliver(notice)
             except NotDelivered as error:
-                self._log.debug("a notification was not taken", hook=receiver.name, attempt=number, problem=str(error))
-                if number == self._timing.tries or not error.again:
-                    self._give_up(receiver, notice.event, number, str(error))
-                    return
+                problem, again = str(error), error.again
+            except Exception as error:  # noqa: BLE001  whatever a receiver provokes must not cost a vote
+                self._log.exception("a notification failed in an unforeseen way", hook=receiver.name)
+                problem, again = repr(error), False
             else:
                 self.delivered[receiver.name] += 1
+                return
+            self._log.debug("a notification was not taken", hook=receiver.name, attempt=number, problem=problem)
+            if number == self._timing.tries or not again:
+                self._give_up(receiver, notice.event, number, problem)
                 return
             self.retries[receiver.name] += 1
             await trio.sleep(pause_s)
@@ -233,7 +237,7 @@ class Hooks:
 
     def _give_up(self, receiver: Receiver, event: Event, tries: int, problem: str) -> None:
         self.failed[receiver.name] += 1
-        detail = {"where": receiver.where, "event": event.name, "sequence": event.sequence, "tries": tries}
+        detail = {"where": receiver.where, "of": event.name, "sequence": event.sequence, "tries": tries}
         self._say(
             Event(
                 name="+hook-failed",

@@ -31,7 +31,9 @@ REQUEST_TIMEOUT_S = 10.0
 SEND_TIMEOUT_S = 10.0
 #: HAProxy's checks are OPTIONS requests by default, and want to see the status of the page.
 METHODS = ("GET", "HEAD", "OPTIONS")
-_READ_BYTES = 16 << 10
+#: A close with bytes unread resets the connection, and the answer may be lost with it: how long they are read for.
+LINGER_S = 1.0
+_READ_BYTES = 4 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,12 @@ Pages = Mapping[str, Callable[[], Awaitable[Page]]]
 
 
 async def serve_http(
-    host: str, port: int, pages: Pages, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+    host: str,
+    port: int,
+    pages: Pages,
+    *,
+    request_timeout_s: float = REQUEST_TIMEOUT_S,
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer until cancelled. Starts with the port. ConfigError if it cannot listen."""
     try:
@@ -66,7 +73,7 @@ async def serve_http(
         for other in listeners[1:]:
             await other.aclose()
         del listeners[1:]
-    connections = _Connections(pages)
+    connections = _Connections(pages, request_timeout_s)
     bound: int = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, connections.serve, listeners)
@@ -76,8 +83,9 @@ async def serve_http(
 class _Connections:
     """All open connections of one server."""
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: Pages, request_timeout_s: float) -> None:
         self._pages = pages
+        self._request_timeout_s = request_timeout_s
         self._open = 0
 
     async def serve(self, stream: trio.SocketStream) -> None:
@@ -98,17 +106,34 @@ class _Connections:
     async def _converse(self, stream: trio.SocketStream, http: h11.Connection) -> None:
         while True:
             try:
-                request = await _next_request(stream, http)
+                request = await self._next_request(stream, http)
             except h11.RemoteProtocolError as error:
                 await _answer(stream, http, _problem(error.error_status_hint, str(error)), with_body=True)
+                await _linger(stream)
                 return
             if request is None:
                 return
             page = await self._page(request)
             await _answer(stream, http, page, with_body=request.method != b"HEAD")
-            if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
-                return  # the caller wants no more, or sent a body, which nobody reads
+            if http.their_state is not h11.DONE:  # it wants no more, or sends a body, which nobody wants
+                await _linger(stream)
+                return
             http.start_next_cycle()
+
+    async def _next_request(self, stream: trio.SocketStream, http: h11.Connection) -> h11.Request | None:
+        """None when the caller is gone, or takes too long."""
+        with trio.move_on_after(IDLE_TIMEOUT_S) as patience:
+            while True:
+                event = http.next_event()
+                if event is h11.NEED_DATA:
+                    http.receive_data(await stream.receive_some(_READ_BYTES))
+                    patience.deadline = min(patience.deadline, trio.current_time() + self._request_timeout_s)
+                elif isinstance(event, h11.Request):
+                    http.next_event()  # its end, if it has no body; a body is not read
+                    return event
+                else:
+                    return None
+        return None
 
     async def _page(self, request: h11.Request) -> Page:
         path = request.target.partition(b"?")[0].decode("ascii", "replace")
@@ -122,22 +147,6 @@ class _Connections:
         except Exception as error:  # noqa: BLE001  a defect of a page must not cost a vote; it is said loudly instead
             _log.exception("a page could not be made", path=path, problem=repr(error))
             return _problem(500, "this page could not be made; the sentinel's log says why")
-
-
-async def _next_request(stream: trio.SocketStream, http: h11.Connection) -> h11.Request | None:
-    """None when the caller is gone, or takes too long."""
-    with trio.move_on_after(IDLE_TIMEOUT_S) as patience:
-        while True:
-            event = http.next_event()
-            if event is h11.NEED_DATA:
-                http.receive_data(await stream.receive_some(_READ_BYTES))
-                patience.deadline = min(patience.deadline, trio.current_time() + REQUEST_TIMEOUT_S)
-            elif isinstance(event, h11.Request):
-                http.next_event()  # its end, if it has no body; a body is not read
-                return event
-            else:
-                return None
-    return None
 
 
 async def _answer(stream: trio.SocketStream, http: h11.Connection, page: Page, *, with_body: bool) -> None:
@@ -154,6 +163,13 @@ async def _answer(stream: trio.SocketStream, http: h11.Connection, page: Page, *
     data += http.send(h11.EndOfMessage()) or b""
     with trio.fail_after(SEND_TIMEOUT_S):
         await stream.send_all(data)
+
+
+async def _linger(stream: trio.SocketStream) -> None:
+    await stream.send_eof()
+    with trio.move_on_after(LINGER_S):
+        while await stream.receive_some(_READ_BYTES):
+            pass
 
 
 def _problem(status: int, sentence: str) -> Page:

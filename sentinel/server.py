@@ -39,7 +39,7 @@ from ha_stress.wire.messages import (
 from sentinel import effects as fx
 from sentinel.core import Sentinel
 from sentinel.explain import explain
-from sentinel.probe import Address, NodeProbe, PeerLink
+from sentinel.probe import Address, Lines, NodeProbe, PeerLink
 from sentinel.votefile import VoteFile
 
 #: Redis did not answer: how long until it is asked again.
@@ -68,8 +68,8 @@ class SentinelServer:
             now=clock.now(),
         )
         self._wake = trio.Event()
-        self._infos: dict[str, NodeInfo] = {}
-        self._probes: dict[str, trio.CancelScope] = {}
+        self._lines = Lines(config.timing, self._ping)
+        self._probes: dict[str, NodeProbe] = {}
         self._bus_answers = True
         self._found: dict[str, Address] = {peer: _address(text) for peer, text in config.addresses.items()}
         self._links: dict[str, PeerLink] = {}
@@ -190,9 +190,9 @@ class SentinelServer:
         for peer in await self.bus.sentinels():
             if peer.id in self._core.peers and peer.id not in self.config.addresses:
                 self._found[peer.id] = (peer.mesh_host, peer.mesh_port)
-        self._infos = {info.id: info for info in await self.bus.nodes()}
-        self.feed(fx.NodesListed(tuple(self._infos.values())))
-        self._adjust_probes()
+        infos = await self.bus.nodes()
+        self.feed(fx.NodesListed(tuple(infos)))
+        self._adjust_probes(infos)
 
     async def _read_controls(self) -> None:
         try:
@@ -217,30 +217,26 @@ class SentinelServer:
         with scope:
             await link.run()
 
-    def _adjust_probes(self) -> None:
-        """One probe for each node that the core watches and whose address is known."""
-        for node in self._core.watch.nodes:
-            if node not in self._probes and node in self._infos:
-                self._probes[node] = trio.CancelScope()
-                self._nursery.start_soon(self._probe, node, self._infos[node])
-        for node in [node for node in self._probes if node not in self._core.watch.nodes]:
-            self._probes.pop(node).cancel()
-
-    async def _probe(self, node: str, first: NodeInfo) -> None:
-        known = (first.mesh_host, first.mesh_port)
-
-        def address() -> Address:
-            """The newest known one: a restarted node may have another port; an expired key takes none away."""
-            nonlocal known
-            info = self._infos.get(node)
-            known = (info.mesh_host, info.mesh_port) if info else known
-            return known
-
-        probe = NodeProbe(
-            node, address, secret=self.config.secret, timing=self.config.timing, ping=self._ping, feed=self.feed
-        )
-        with self._probes[node]:
-            await probe.run()
+    def _adjust_probes(self, infos: list[NodeInfo]) -> None:
+        """One probe for each node that the core watches; it keeps its address when its key expires."""
+        watched = self._core.watch.nodes
+        for info in infos:
+            address = (info.mesh_host, info.mesh_port)
+            if info.id in self._probes:
+                self._probes[info.id].address = address
+            elif info.id in watched:
+                probe = NodeProbe(
+                    info.id,
+                    address,
+                    secret=self.config.secret,
+                    timing=self.config.timing,
+                    lines=self._lines,
+                    feed=self.feed,
+                )
+                self._probes[info.id] = probe
+                self._nursery.start_soon(probe.run)
+        for node in [node for node in self._probes if node not in watched]:
+            self._probes.pop(node).scope.cancel()
 
     def _ping(self, number: int) -> Ping:
         return Ping(
@@ -280,6 +276,7 @@ class SentinelServer:
         )
         self._nursery.start_soon(self.outbox.run, name="sentinel.outbox")
         self._adjust_links()
+        self._nursery.start_soon(self._lines.run, name="sentinel.lines")
         self._nursery.start_soon(self._follow_time, name="sentinel.time")
         self._nursery.start_soon(self._follow_redis, name="sentinel.redis")
         self.log.info("watching", mesh_port=self.mesh_port, members=len(config.members), quorum=config.effective_quorum)

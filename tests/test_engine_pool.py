@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from ha_stress.engines import histogram
+from ha_stress.engines.child import NICENESS
 from ha_stress.engines.pool import EngineDied, EnginePool
 from ha_stress.tasks.schedule import TaskShare, owned_below
 from tests.engine_support import (
@@ -53,6 +54,16 @@ async def test_every_arrival_is_sent_once_and_counted_once_by_both_sides() -> No
             assert {r.engine for r in rig.reports} == {0, 1}
             for blobs in ([r.response_us for r in rig.reports], [r.service_us for r in rig.reports]):
                 assert histogram.summary(histogram.merge(blobs)).count == 4001
+
+
+async def test_an_engine_runs_below_its_node_so_that_it_never_delays_a_heartbeat() -> None:
+    with target_process() as target:
+        async with running_pool(engines=2) as rig:
+            await rig.pool.apply([share(target.url, part(100, 1))])
+            await rig.settled()
+            mine = os.getpriority(os.PRIO_PROCESS, 0)
+            wanted = min(19, mine + NICENESS)
+            assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in rig.pool.pids] == [wanted, wanted]
 
 
 async def test_a_share_is_exactly_the_slots_it_names() -> None:

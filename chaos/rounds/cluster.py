@@ -27,10 +27,9 @@ from chaos.outside import Outside, tree
 from chaos.rounds.network import Network
 from chaos.rounds.servers import RedisServer, SmallDisk
 from chaos.script import send
-from ha_stress.base.errors import HaStressError
 from ha_stress.cli import processes
 from ha_stress.cli.client import Client
-from ha_stress.cli.processes import Child
+from ha_stress.cli.processes import Child, ChildFailed
 from ha_stress.store.store import open_store
 
 NODES: Final = ("n1", "n2", "n3")
@@ -102,7 +101,16 @@ class Cluster:
         return child
 
     def _launch(self, name: str) -> Child:
-        words = ["--id", name, "--cluster", NAME, "--secret-file", str(self.dir / "secret"), "--host", self.address(name)]
+        words = [
+            "--id",
+            name,
+            "--cluster",
+            NAME,
+            "--secret-file",
+            str(self.dir / "secret"),
+            "--host",
+            self.address(name),
+        ]
         for key, value in TIMING.items():
             words += ["--timing", f"{key}={value}"]
         if name in NODES:
@@ -124,7 +132,7 @@ class Cluster:
             members = [self.children[name] for name in group if name in self.children]
             for child in members:
                 with _gone_is_fine():
-                    send(tree(psutil.Process(child.pid)), signal.SIGCONT)
+                    self.resume(child.id)
                 child.terminate()
             for child in members:
                 child.finish(deadline)
@@ -145,6 +153,9 @@ class Cluster:
 
     def family(self, name: str) -> list[psutil.Process]:
         return tree(psutil.Process(self.children[name].pid))
+
+    def resume(self, name: str) -> None:
+        send(self.family(name), signal.SIGCONT)
 
     def dead(self) -> list[str]:
         return [name for name in (*SENTINELS, *NODES) if not self.children[name].alive]
@@ -189,8 +200,11 @@ class Cluster:
             ready, _, _ = select.select([self.gate.ready_pipe], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 return {}
-            buffer += self.gate.ready_pipe.read(1) or b"\n"
-        line: dict[str, Any] = json.loads(buffer or b"{}")
+            byte = self.gate.ready_pipe.read(1)
+            if not byte:
+                raise ChildFailed(f"the gate has ended; its log ends with{self.gate.last_words()}")
+            buffer += byte
+        line: dict[str, Any] = json.loads(buffer)
         return line
 
 
@@ -211,7 +225,3 @@ def _free_port(host: str) -> int:
 async def _migrate(url: str) -> None:
     async with open_store(url):
         pass
-
-
-class RoundFailed(HaStressError):
-    """Something that had to come did not come in time: what was waited for, and what was there instead."""

@@ -14,6 +14,7 @@ Ends with its standard input. Everything else passes unread.
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import socket
 import sys
@@ -22,8 +23,8 @@ from typing import Any, Final
 
 from ha_stress.wire.keys import Keys
 
-#: In a call of the award script: where the epoch and the name of its sender are.
-EPOCH_WORD, SOURCE_WORD = 8, 12
+#: Among the arguments of the award script: where the epoch and the name of its sender are.
+EPOCH_ARGUMENT, SOURCE_ARGUMENT = 0, 4
 _CHUNK: Final = 65_536
 _CONNECT_S_MAX: Final = 1.0
 
@@ -40,6 +41,11 @@ def words_of(data: bytes) -> list[bytes]:
         words.append(rest[:length])
         rest = rest[length + 2 :]
     return words
+
+
+def arguments_of(words: list[bytes]) -> list[bytes]:
+    """What follows the keys in EVALSHA digest count key... argument..."""
+    return words[3 + int(words[2]) :] if len(words) > 2 else []
 
 
 @dataclass(eq=False, slots=True)
@@ -63,14 +69,14 @@ class Gate:
         self._pairs: set[_Pair] = set()
         self._listener = socket.create_server((host, 0))
         self._selector.register(self._listener, selectors.EVENT_READ, None)
-        self._selector.register(sys.stdin, selectors.EVENT_READ, None)
+        self._selector.register(0, selectors.EVENT_READ, None)
         self.url = f"redis://{host}:{self._listener.getsockname()[1]}/0"
 
     def run(self) -> None:
         while True:
             for key, _ in self._selector.select():
-                if key.fileobj is sys.stdin:
-                    line = sys.stdin.buffer.raw.read(_CHUNK)  # type: ignore[attr-defined]
+                if key.fileobj == 0:
+                    line = os.read(0, _CHUNK)
                     if not line:
                         return
                     self._obey(line)
@@ -127,10 +133,10 @@ class Gate:
             self._send(pair, pair.server, data)
             return
         pair.held += data
-        words = words_of(bytes(pair.held))
-        if len(words) > SOURCE_WORD and not pair.said:
+        arguments = arguments_of(words_of(bytes(pair.held)))
+        if len(arguments) > SOURCE_ARGUMENT and not pair.said:
             pair.said = True
-            say({"epoch": int(words[EPOCH_WORD]), "leader": words[SOURCE_WORD].decode()})
+            say({"epoch": int(arguments[EPOCH_ARGUMENT]), "leader": arguments[SOURCE_ARGUMENT].decode()})
 
     def _send(self, pair: _Pair, to: socket.socket, data: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
 from typing import Final
@@ -61,7 +62,7 @@ async def _serve(host: str) -> None:
     sys.stdout.write(json.dumps({"url": f"http://{host}:{server.sockets[0].getsockname()[1]}"}) + "\n")
     sys.stdout.flush()
     over = asyncio.Event()
-    loop.add_reader(0, lambda: over.set() if not sys.stdin.buffer.raw.read(4096) else None)  # type: ignore[attr-defined]
+    loop.add_reader(0, lambda: None if os.read(0, 4096) else over.set())
     await over.wait()
     server.close()
 

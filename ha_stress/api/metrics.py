@@ -33,7 +33,7 @@ ENDED_KEPT_S: Final = 300.0
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Figures:
     """What one scrape tells. `tasks` is None where this node is not the one to tell of them."""
 

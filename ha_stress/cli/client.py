@@ -198,9 +198,7 @@ class Client:
     def learn(self, urls: Sequence[str]) -> None:
         self.urls += [url for url in dict.fromkeys(urls) if url and url not in self.urls]
 
-    def call(
-        self, method: str, path: str, body: Any = None, *, key: str, timeout_s: float | None = None
-    ) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, key: str, timeout_s: float | None = None) -> Any:
         """The first node's answer that is an object with `key`; UserError for the caller's mistakes."""
         timeout = httpx.USE_CLIENT_DEFAULT if timeout_s is None else httpx.Timeout(timeout_s, connect=TIMEOUT_S)
         refusals: dict[str, str] = {}

@@ -8,7 +8,16 @@ from typing import NoReturn
 
 import typer
 
-from ha_stress.cli import demo_command, run_command, server_commands, task_commands, up_command, watch_commands
+from ha_stress.cli import (
+    demo_command,
+    doctor_command,
+    operator_commands,
+    run_command,
+    server_commands,
+    task_commands,
+    up_command,
+    watch_commands,
+)
 from ha_stress.cli.failure import explain
 
 app = typer.Typer(
@@ -37,7 +46,17 @@ def _globals(
         os.environ["HA_STRESS_DEBUG"] = "1"
 
 
-for _module in (up_command, run_command, demo_command, server_commands, task_commands, watch_commands):
+_MODULES = (
+    up_command,
+    run_command,
+    demo_command,
+    server_commands,
+    task_commands,
+    watch_commands,
+    operator_commands,
+    doctor_command,
+)
+for _module in _MODULES:
     _module.add_to(app)
 
 

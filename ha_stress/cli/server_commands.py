@@ -69,7 +69,7 @@ def node(
             "cluster": cluster,
             "redis_url": redis,
             "database_url": database or f"sqlite:///{_made(directory).absolute() / 'ha-stress.db'}",
-            "secret": _secret(secret, secret_file),
+            "secret": secret_of(secret, secret_file),
             "timing": _timing(timing),
             "driver": driver,
             "priority": priority,
@@ -139,7 +139,7 @@ def sentinel(
             "quorum": quorum,
             "cluster": cluster,
             "redis_url": redis,
-            "secret": _secret(secret, secret_file),
+            "secret": secret_of(secret, secret_file),
             "timing": _timing(timing),
             "host": host,
             "advertise_host": advertise_host,
@@ -209,7 +209,7 @@ def _listed(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
-def _secret(secret: str, file: Path | None) -> str:
+def secret_of(secret: str, file: Path | None) -> str:
     if file is None:
         return secret
     try:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from ha_stress.cli.cluster_views import status_view
+from ha_stress.cli.failover_views import failover_view
+from ha_stress.cli.layout import clock_time, grid, ms, node_of, number, spaced
+
+#: Also what lives in modules of its own: callers need not know where.
+__all__ = ["clock_time", "failover_view", "grid", "ms", "number", "spaced", "status_view"]
 
 #: Event name -> style: what hurts is red, what decides is yellow, what is good again is green, the rest is quiet.
 _EVENT_STYLES = {
@@ -19,6 +24,13 @@ _EVENT_STYLES = {
     "+tilt": "red",
     "+vote-file-error": "bold red",
     "+events-lost": "red",
+    "+hook-failed": "red",
+    "+paused": "bold red",
+    "-paused": "green",
+    "+switchover": "bold yellow",
+    "-switchover": "yellow",
+    "+tags": "cyan",
+    "+members": "bold cyan",
     "+try-failover": "yellow",
     "+vote-for-leader": "yellow",
     "+elected-leader": "bold yellow",
@@ -35,51 +47,9 @@ _EVENT_STYLES = {
     "+task-end": "cyan",
 }
 
-#: Columns of words and addresses: they give way on a narrow terminal, so that names and figures stay whole.
-_FLOWING = {"address", "api", "name", "outcome", "remarks", "shares", "verdict", "why"}
-
-
-def grid(*columns: str, right: Sequence[str] = ()) -> Table:
-    """A quiet table: no frame but a rule under the head."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(
-            column,
-            justify="right" if column in right else "left",
-            no_wrap=column not in _FLOWING,
-            overflow="fold",
-            header_style="dim",
-        )
-    return table
-
-
-def spaced(*parts: RenderableType) -> Group:
-    """Parts under each other with an empty line between."""
-    return Group(*[piece for part in parts for piece in (Text(), part)][1:]) if parts else Group()
-
 
 def event_style(name: str) -> str:
     return _EVENT_STYLES.get(name, "yellow" if name.startswith("-failover-abort") else "dim" if name[:1] == "-" else "")
-
-
-def ms(value: float | None) -> str:
-    """Milliseconds as people read them: 0.42, 3.1, 128, 1,204."""
-    if value is None:
-        return "-"
-    if abs(value) < 1:
-        return f"{value:.2f}"
-    return f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
-
-
-def number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
-
-
-def clock_time(unix_s: float, *, milliseconds: bool = False) -> str:
-    at = datetime.fromtimestamp(unix_s)
-    return at.strftime("%H:%M:%S") + (f".{at.microsecond // 1000:03d}" if milliseconds else "")
 
 
 # Events.
@@ -89,6 +59,11 @@ def event_line(event: Mapping[str, Any]) -> tuple[Text, Text]:
     """One event: time, epoch, who says what of whom; and why."""
     when = Text.assemble(clock_time(event["at_ms"] / 1000, milliseconds=True), f"  e{event['epoch']:<3}", style="dim")
     return event_parts(when, event)
+
+
+def gap_line(sentence: str) -> Text:
+    """Where events are missing."""
+    return Text(f"--- {sentence} ---", "bold red")
 
 
 def event_parts(when: Text, event: Mapping[str, Any]) -> tuple[Text, Text]:
@@ -215,7 +190,3 @@ def failovers_table(records: Sequence[Mapping[str, Any]]) -> RenderableType:
             f"{record.get('outcome') or '-'}: {record.get('cause') or record.get('kind') or '-'}",
         )
     return Group(table, Text("phases in milliseconds since the leader's own +sdown", "dim"))
-
-
-def node_of(who: Mapping[str, Any] | None) -> str:
-    return str((who or {}).get("node") or "-")

@@ -33,13 +33,20 @@ def events(
     data_dir: options.DataDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """What happened, oldest first. With --follow and --json: one JSON object a line."""
+    """What happened, oldest first; says so where some were missed. With --follow and --json: one JSON object a line."""
+    from ha_stress.cli.gaps import Gaps
     from ha_stress.cli.output import console, print_json, print_line
-    from ha_stress.cli.views import event_line
+    from ha_stress.cli.views import event_line, gap_line
 
     screen = console()
+    gaps = Gaps(after)
 
     def say(event: dict[str, Any]) -> None:
+        if gap := gaps.seen(event):
+            if as_json:
+                print_json(gap.as_json(), line=True)
+            else:
+                screen.print(gap_line(gap.sentence), soft_wrap=True)
         if as_json:
             print_json(event, line=True)
         else:
@@ -48,7 +55,8 @@ def events(
     with _client(api, data_dir) as client:
         found = client.events(after, limit)
         if as_json and not follow:
-            print_json({"events": found})
+            missed = [gap.as_json() for event in found if (gap := gaps.seen(event))]
+            print_json({"events": found, "gaps": missed})
             return
         for event in found:
             say(event)

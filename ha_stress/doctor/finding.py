@@ -55,5 +55,5 @@ def span(seconds: float) -> str:
         return f"{seconds * 1000:.0f} ms"
     for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < limit:
-            return f"{seconds / size:.3g} {unit}" if unit == "s" else f"{seconds / size:.0f} {unit}"
+            return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86_400:.0f} days"

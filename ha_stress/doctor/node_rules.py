@@ -29,7 +29,7 @@ def mastership(facts: Facts) -> Iterator[Finding]:
             "master",
             f"there has been no master yet{waits}",
             fault="a first master needs a node, and a majority of the sentinels that tells it that there was none before",
-            cure="start nodes and sentinels, and look at their logs",
+            cure=f"start nodes and sentinels, and look at their logs; if they run: is {facts.cluster} their --cluster?",
         )
         return
     info = next((one for one in facts.watched.nodes if one.id == record.node), None)
@@ -115,7 +115,7 @@ def wishes(facts: Facts) -> Iterator[Finding]:
         age = _since(facts, "+paused")
         yield warning(
             "paused",
-            f"failovers are paused{f' since {span(age)}' if age is not None else ''}"
+            f"failovers are paused{f' for {span(age)}' if age is not None else ''}"
             + (f" ({controls.pause_why})" if controls.pause_why else "")
             + (": longer than most work takes" if age is not None and age > PAUSED_LONG_S else ""),
             fault="the operator asked for it; a master that dies now is not replaced",
@@ -149,7 +149,14 @@ def _since(facts: Facts, name: str) -> float | None:
 def nodes(facts: Facts) -> Iterator[Finding]:
     living = {info.id for info in facts.watched.nodes}
     silent = sorted(set(facts.registered) - living)
-    if silent:
+    if silent and not living:
+        yield problem(
+            "nodes",
+            f"no node lives: {listed(silent)} {'was' if len(silent) == 1 else 'were'} killed, or cannot reach Redis",
+            fault="see their logs",
+            cure="start them again: the sentinels choose a master among them, and tasks go on from their books",
+        )
+    elif silent:
         yield warning(
             "nodes",
             f"{listed(silent)} {'is' if len(silent) == 1 else 'are'} registered and no longer there",

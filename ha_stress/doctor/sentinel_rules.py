@@ -103,7 +103,8 @@ def agreement(facts: Facts) -> Iterator[Finding]:
             cure="compare --redis and --cluster of the sentinels, and look at the log of the one that is behind",
         )
     elif masters and newest[0]:
-        yield ok("master", f"{counted(len(masters), 'sentinel')} agree on {newest[1]} of epoch {newest[0]}")
+        agreed = "agrees" if len(masters) == 1 else "agree"
+        yield ok("master", f"{counted(len(masters), 'sentinel')} {agreed} on {newest[1]} of epoch {newest[0]}")
     claims = {info.id: (info.members_version, tuple(sorted(info.members))) for info in facts.living_sentinels}
     claims = {name: claim for name, claim in claims.items() if claim[1] and name in facts.members}
     if len(set(claims.values())) > 1:

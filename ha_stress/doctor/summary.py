@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ha_stress.doctor.facts import Asked, Explanation
-from ha_stress.doctor.finding import listed
+from ha_stress.doctor.finding import counted, listed
 
 
 def summary(asked: Sequence[Asked]) -> str:
@@ -16,12 +16,7 @@ def summary(asked: Sequence[Asked]) -> str:
     if not seen:
         return f"None of the {len(asked)} sentinels answers: nobody would replace the master."
     newest = max(seen, key=lambda one: one.epoch)
-    parts = [_master(newest, seen), _after(newest, seen)]
-    if len(seen) < newest.majority:
-        parts.append(
-            f"Only {len(seen)} of {len(newest.members)} sentinels answer, and a failover takes {newest.majority}."
-        )
-    return " ".join(part for part in parts if part)
+    return f"{_master(newest, seen)} {_after(newest, seen)}"
 
 
 def _master(newest: Explanation, seen: Sequence[Explanation]) -> str:
@@ -31,7 +26,8 @@ def _master(newest: Explanation, seen: Sequence[Explanation]) -> str:
     who = f"{master.node} is the master of epoch {newest.epoch}"
     down = [one for one in seen if one.sees_master_down]
     if not down:
-        return f"{who}, and {len(seen)} of {max(len(newest.members), len(seen))} sentinels see it up."
+        sees = "sees" if len(seen) == 1 else "see"
+        return f"{who}, and {len(seen)} of {max(len(newest.members), len(seen))} sentinels {sees} it up."
     causes = sorted({one.master.cause for one in down if one.master is not None and one.master.cause})
     cause = f" ({listed(causes)})" if causes else ""
     return f"{who}, and is down{cause} for {listed(one.sentinel for one in down)}."
@@ -40,6 +36,11 @@ def _master(newest: Explanation, seen: Sequence[Explanation]) -> str:
 def _after(newest: Explanation, seen: Sequence[Explanation]) -> str:
     if not newest.epoch:
         return _reasons(seen)
+    members = [one for one in seen if one.sentinel in newest.members]
+    if len(members) < newest.majority:
+        answer = "answers" if len(members) == 1 else "answer"
+        few = f"Only {len(members)} of {counted(len(newest.members), 'sentinel')} {answer}"
+        return f"{few}, and a failover takes {newest.majority}: nobody would replace it."
     busy = [one for one in seen if one.phase not in ("idle", "backoff")]
     if busy:
         return f"A failover is under way: {busy[0].sentinel} is at {busy[0].phase.replace('_', '-')}."

@@ -23,7 +23,7 @@ async def connect_mesh(host: str, port: int, secret: str, *, connect_timeout_s: 
     """
     peer = f"{host}:{port}"
     deadline = trio.current_time() + connect_timeout_s
-    stream = await _dial(host, port, peer, connect_timeout_s)
+    stream = await dial_stream(host, port, peer, connect_timeout_s)
 
     async def handshake(nursery: Any, stream: trio.SocketStream) -> Any:
         return await trio_websocket.wrap_client_stream(
@@ -40,7 +40,8 @@ async def connect_mesh(host: str, port: int, secret: str, *, connect_timeout_s: 
         yield connection
 
 
-async def _dial(host: str, port: int, peer: str, timeout_s: float) -> trio.SocketStream:
+async def dial_stream(host: str, port: int, peer: str, timeout_s: float) -> trio.SocketStream:
+    """A TCP connection, or MeshUnavailable as `connect_mesh` raises it."""
     try:
         with trio.move_on_after(timeout_s):
             return await trio.open_tcp_stream(host, port)  # sets TCP_NODELAY

@@ -157,8 +157,13 @@ async def opened(
 
 def no_handshake(peer: str, problem: Exception | None) -> MeshUnavailable:
     """Why a peer that took the connection did not become a websocket."""
-    if isinstance(problem, trio_websocket.ConnectionRejected):
-        if problem.status_code in (401, 403):
-            return MeshUnavailable(f"{peer} refused our secret")
-        return MeshUnavailable(f"{peer} refused the websocket with status {problem.status_code}")
+    return refused_by(peer, problem.status_code if isinstance(problem, trio_websocket.ConnectionRejected) else None)
+
+
+def refused_by(peer: str, status: int | None) -> MeshUnavailable:
+    """The same by the HTTP status of its refusal; None if it did not even answer so much."""
+    if status in (401, 403):
+        return MeshUnavailable(f"{peer} refused our secret")
+    if status is not None:
+        return MeshUnavailable(f"{peer} refused the websocket with status {status}")
     return MeshUnavailable(f"{peer} took the connection and then did not answer as a member of the mesh")

@@ -3,9 +3,11 @@ part of the state, because whether a second leader is one too many depends on wh
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from copy import deepcopy
+
 from tests.explore.redis import Note
-from tests.explore.settings import MAJORITY
-from tests.explore.shelf import Numbers, Shelf
+from tests.explore.shelf import Numbers, frozen
 from tests.sim.checks import Checks
 from tests.sim.fenced import FencedStore
 from tests.sim.timeline import Timeline
@@ -16,29 +18,32 @@ class Histories:
 
     def __init__(self, *, store_open: bool) -> None:
         self.notes: Numbers[Note] = Numbers()
-        self._shelf = Shelf()
+        self._numbers: dict[Hashable, int] = {}
+        self._kept: list[Checks] = []
         self._store_open = store_open
         self._known: dict[tuple[int, int], tuple[int, tuple[str, ...]]] = {}
         checks = Checks(Timeline(0), 0)
-        checks.majority = MAJORITY
-        self.first = self._shelf.put(checks)
+        self.first = self._keep(checks)
 
     def note(self, history: int, note: int) -> tuple[int, tuple[str, ...]]:
         """The history after this note, and what the note has broken."""
         known = self._known.get((history, note))
         if known is None:
-            checks: Checks = self._shelf.take(history)
+            checks = deepcopy(self._kept[history])
             name, given = self.notes[note]
             self._tell(checks, name, *given)
             broken = tuple(f"{violation.invariant}: {violation.detail}" for violation in checks.violations)
             checks.violations.clear()
-            known = self._known[history, note] = (self._shelf.put(checks), broken)
+            known = self._known[history, note] = (self._keep(checks), broken)
         return known
 
-    def fence(self, history: int) -> tuple[int, str, str]:
-        """Whose write the store let through last."""
-        checks: Checks = self._shelf.take(history)
-        return checks.fence
+    def _keep(self, checks: Checks) -> int:
+        key = frozen(checks)
+        known = self._numbers.get(key)
+        if known is None:
+            known = self._numbers[key] = len(self._kept)
+            self._kept.append(checks)
+        return known
 
     def _tell(self, checks: Checks, name: str, *given: object) -> None:
         match name, given:

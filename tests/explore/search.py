@@ -7,14 +7,17 @@ import time
 from array import array
 from dataclasses import dataclass
 from operator import ge
+from struct import Struct
 
 from tests.explore.budget import Budget
 from tests.explore.moves import Move, after, moves
+from tests.explore.shelf import Numbers
 from tests.explore.state import NODE_NUMBERS, State
 from tests.explore.world import World
 
 #: A search stops here and says so: about 1 GB of states.
-STATES_MAX = 3_000_000
+STATES_MAX = 4_000_000
+PLACE = Struct("<BBBIIIIQ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +45,52 @@ class Found:
     path: tuple[Move, ...] = ()
 
 
+class Steps:
+    """By which move from which earlier state each state was reached."""
+
+    def __init__(self) -> None:
+        self._from = array("I", [0])
+        self._by = array("I", [0])
+        self._moves: Numbers[Move] = Numbers()
+
+    def add(self, number: int, move: Move) -> int:
+        self._from.append(number)
+        self._by.append(self._moves.of(move))
+        return len(self._from) - 1
+
+    def path(self, number: int) -> tuple[Move, ...]:
+        path = []
+        while number:
+            path.append(self._moves[self._by[number]])
+            number = self._from[number]
+        return tuple(reversed(path))
+
+
 class Seen:
     """The states that were visited, each with the budgets that were left when it was. A state that comes again with no more
     of any kind left than before is no news: whatever can happen after it could happen then."""
 
     def __init__(self) -> None:
-        self._left: dict[tuple[object, ...], Budget | list[Budget]] = {}
+        self._left: dict[bytes, Budget | list[Budget]] = {}
+        self._sides: dict[tuple[int, ...], int] = {}
+        self._pending: dict[tuple[int, ...], int] = {}
+        self._budgets: dict[Budget, Budget] = {}
 
     def __len__(self) -> int:
         return len(self._left)
 
+    def _place(self, state: State) -> bytes:
+        """Where the world is, the budget apart, in a few bytes."""
+        sides = self._sides.setdefault(state.sides, len(self._sides))
+        pending = self._pending.setdefault(state.pending, len(self._pending))
+        return PLACE.pack(
+            state.instant, state.due, state.asleep, state.redis, state.history, sides, pending, state.cuts
+        )
+
     def add(self, state: State) -> bool:
         """Returns whether it is news."""
-        place, budget = state[:-1], state.budget
+        place = self._place(state)
+        budget = self._budgets.setdefault(state.budget, state.budget)
         known = self._left.get(place)
         if known is None:
             self._left[place] = budget
@@ -91,8 +127,7 @@ def _search(world: World, start: State, bound: Bound) -> Found:
     epoch = world.stores[start.redis].record.epoch
     seen = Seen()
     seen.add(start)
-    parents = array("I", [0])
-    steps: list[Move] = [Move("start")]
+    steps = Steps()
     frontier: list[tuple[int, State]] = [(0, start)]
     while frontier:
         if bound.depth and found.depth >= bound.depth:
@@ -104,13 +139,12 @@ def _search(world: World, start: State, bound: Bound) -> Found:
                 reached, broken = after(world, state, move)
                 if not seen.add(reached) and not broken:
                     continue
-                parents.append(number)
-                steps.append(move)
+                here = steps.add(number, move)
                 if broken:
-                    found.broken, found.path = broken, _path(parents, steps)
+                    found.broken, found.path = broken, steps.path(here)
                     found.states, found.depth = len(seen), found.depth + 1
                     return found
-                following.append((len(parents) - 1, reached))
+                following.append((here, reached))
                 found.successions += _succeeded(world, reached, epoch)
             if len(seen) >= bound.states:
                 found.states, found.depth = len(seen), found.depth + 1
@@ -130,12 +164,3 @@ def _succeeded(world: World, state: State, epoch: int) -> bool:
             if standing.acts and standing.epoch > epoch:
                 return True
     return False
-
-
-def _path(parents: array[int], steps: list[Move]) -> tuple[Move, ...]:
-    path = []
-    number = len(parents) - 1
-    while number:
-        path.append(steps[number])
-        number = parents[number]
-    return tuple(reversed(path))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ha_stress.wire.messages import Ping, Views, VoteReply
 from sentinel import effects as fx
 from sentinel.core import Sentinel
+from sentinel.health import NodeView
 from tests.explore.history import Histories
 from tests.explore.redis import Note
 from tests.explore.settings import NUMBER, SENTINEL_CONFIGS, SENTINELS, VERSION, no_clock, no_dice, seconds
@@ -112,6 +113,14 @@ class SentinelPart:
             self._looks[side] = known
         return known
 
+    def describe(self, side: int) -> list[str]:
+        """For people: what it sees and at what stage its campaign is."""
+        core: Sentinel = self.shelf.take(self._running(side))
+        down = [f"sees {view.id} {_how_down(view)}" for view in core.watch.nodes.values() if view.down_since is not None]
+        stage = f"is at {core.campaign.phase.name} {core.campaign.epoch}"
+        tilt = ["is in tilt"] if core.watch.tilt else []
+        return [stage, f"knows epoch {core.record.epoch}", *down, *tilt]
+
     def _running(self, side: int) -> int:
         core = self.sides[side].core
         assert core is not None
@@ -137,7 +146,7 @@ class SentinelPart:
             notes.append(("learned", (name, record, core.record)))
         things: list[Thing] = []
         for effect in effects:
-            self._perform(effect, who, side, instant, things, notes)
+            self._perform(effect, who, core, side.disk, instant, things, notes)
         after = self.sides.of(replace(side, core=self.shelf.put(core)))
         return Reaction(after, tuple(self._things.of(thing) for thing in things), self._noted(notes))
 
@@ -156,12 +165,18 @@ class SentinelPart:
 
     @staticmethod
     def _perform(
-        effect: fx.Effect, who: int, side: SentinelSide, instant: int, things: list[Thing], notes: list[Note]
+        effect: fx.Effect,
+        who: int,
+        core: Sentinel,
+        disk: fx.VoteState,
+        instant: int,
+        things: list[Thing],
+        notes: list[Note],
     ) -> None:
         match effect:
             case fx.SendPeer(to, message):
                 if isinstance(message, VoteReply) and message.granted:
-                    notes.append(("vote_told", (SENTINELS[who], message.epoch, to, side.disk)))
+                    notes.append(("vote_told", (SENTINELS[who], message.epoch, to, disk)))
                 things.append(Said(who, NUMBER[to], message))
             case fx.SaveVote(state):
                 things.append(Writing(who, state))
@@ -170,6 +185,10 @@ class SentinelPart:
             case fx.Repair(record):
                 things.append(Asked(-1, "repair", record, 0))
             case fx.Emit(name="+elected-leader", epoch=epoch):
-                notes.append(("elected", (epoch, SENTINELS[who])))
+                notes.append(("elected", (epoch, SENTINELS[who], core.membership.members)))
             case _:
                 pass  # announcements and reports: whoever reads the record may do so at any time anyway
+
+
+def _how_down(view: NodeView) -> str:
+    return f"{'objectively' if view.objectively_down else 'subjectively'} down ({view.down_cause})"

@@ -10,9 +10,8 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import is_dataclass
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -77,33 +76,47 @@ def fields_of(value: object) -> Iterator[tuple[str, Any]]:
 
 def frozen(value: Any) -> Hashable:
     """What stands for a value in comparisons. The order of a dictionary is none of its meaning."""
-    match value:
-        case None | bool() | int() | str() | bytes() | Enum():
-            return value
-        case float():
-            return round(value, TIME_DECIMALS)
-        case tuple() | list():
-            return tuple(frozen(item) for item in value)
-        case set() | frozenset():
-            return frozenset(frozen(item) for item in value)
-        case dict():
-            return tuple(sorted(((frozen(key), frozen(item)) for key, item in value.items()), key=repr))
-        case BaseModel():
-            return type(value).__name__  # settings: everybody's are the same in every state of one exploration
-    if callable(value) and not is_dataclass(value):
-        return getattr(value, "__qualname__", type(value).__qualname__)
+    kind = type(value)
+    if kind in ATOMS:
+        return value  # type: ignore[no-any-return]
+    if kind is float:
+        return round(value, TIME_DECIMALS)
     if frozen_fields(value):
-        try:
-            hash(value)
-        except TypeError:
-            pass
-        else:
-            return value  # type: ignore[no-any-return]
-    without = left_out(type(value))
-    own = tuple((name, frozen(item)) for name, item in fields_of(value) if name not in without)
-    if not own and not hasattr(value, "__dict__") and not is_dataclass(value):
-        raise TypeError(f"no way to compare a {type(value).__name__}: teach tests/explore/shelf.py")
-    return (type(value).__qualname__, own)
+        return _frozen_record(value)
+    if isinstance(value, tuple | list):
+        return tuple([frozen(item) for item in value])
+    if isinstance(value, set | frozenset):
+        return frozenset([frozen(item) for item in value])
+    if isinstance(value, Mapping):
+        return tuple(sorted([(frozen(key), frozen(item)) for key, item in value.items()], key=repr))
+    if isinstance(value, Enum) or callable(value):
+        return f"{kind.__qualname__} {getattr(value, '__qualname__', value)}"
+    without = left_out(kind)
+    own = tuple([(name, frozen(item)) for name, item in fields_of(value) if name not in without])
+    if not own:
+        raise TypeError(f"no way to compare a {kind.__name__}: teach tests/explore/shelf.py")
+    return kind.__qualname__, own
+
+
+ATOMS: Final = frozenset({type(None), bool, int, str, bytes})
+#: Frozen records that have no hash, because there is a mapping in them, with what stands for them. The record itself is
+#: kept, so that its id is never given to another one.
+_HASHLESS: dict[int, tuple[object, Hashable]] = {}
+
+
+def _frozen_record(value: Any) -> Hashable:
+    if isinstance(value, BaseModel):
+        return type(value).__name__  # settings: everybody's are the same in every state of one exploration
+    known = _HASHLESS.get(id(value))
+    if known is not None:
+        return known[1]
+    try:
+        hash(value)
+    except TypeError:
+        key = (type(value).__qualname__, tuple([frozen(item) for _, item in fields_of(value)]))
+        _HASHLESS[id(value)] = (value, key)
+        return key
+    return value  # type: ignore[no-any-return]
 
 
 class Numbers(Generic[T]):

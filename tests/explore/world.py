@@ -51,6 +51,15 @@ class World:
             return self.nodes.standing(who, side, instant).epoch
         return self.sentinels.looks(who, side).epoch
 
+    def describe(self, who: int, side: int, instant: int) -> list[str]:
+        """A process in a few words, for people."""
+        if not self.runs(who, side):
+            return ["is dead"]
+        if who in NODE_NUMBERS:
+            standing = self.nodes.standing(who, side, instant)
+            return [f"is {standing.info.role} at {standing.epoch}", "acts" if standing.acts else "does not act"]
+        return self.sentinels.describe(side)
+
     def slot(self, number: int) -> int:
         """Two things with the same slot: the newer one replaces the older one; -1: it has none."""
         known = self._slots.get(number)

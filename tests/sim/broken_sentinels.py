@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ha_stress.cluster.controls import Controls
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.wire.messages import PreVoteRequest, VoteRequest
 from sentinel.core import Sentinel
@@ -85,6 +86,36 @@ def counts_all(core: Sentinel) -> None:
 
 def quorum_elects(core: Sentinel) -> None:
     core.watch.quorum = core.campaign.majority = 1
+
+
+# --- the operator ---
+
+
+def as_asked(changed: Controls, everybody: tuple[str, ...]) -> Controls:
+    """One sentinel at a time, as the operator's command makes it."""
+    return changed
+
+
+def two_at_once(changed: Controls, everybody: tuple[str, ...]) -> Controls:
+    """Another member leaves in the same change."""
+    _, *rest = changed.membership.members
+    return replace(changed, membership=replace(changed.membership, members=tuple(rest)))
+
+
+class Forgetful(Voter):
+    """Takes what Redis has for what the operator wants, even if Redis has lost it."""
+
+    def learn_controls(self, controls: Controls) -> list[SaveVote]:
+        self.controls = controls
+        return self._write_next()
+
+
+class Busy(Sentinel):
+    """Goes on with failovers although they are paused."""
+
+    @property
+    def paused(self) -> bool:
+        return False
 
 
 # --- failovers and records ---

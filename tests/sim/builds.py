@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from ha_stress.cluster.controls import Controls
 from ha_stress.node.core import NodeCore
 from ha_stress.worker.core import WorkerCore
 from sentinel.core import Sentinel
@@ -41,6 +42,10 @@ class Build:
     #: Who takes the time from the clock on the wall, which jumps, instead of from the monotonic one.
     nodes_on_wall_clock: bool = False
     sentinels_on_wall_clock: bool = False
+    #: How the next membership is made of the one that the operator's command gives, and of all sentinels there are.
+    change_membership: Callable[[Controls, tuple[str, ...]], Controls] = sentinels.as_asked
+    #: The members change in each world, and not only in some.
+    members_change: bool = False
     faults: tuple[str, ...] = ()
 
 
@@ -85,6 +90,19 @@ DEFECTS: dict[str, Build] = {
     "the message is believed, the record never read again": Build(node=nodes.Credulous, rereads=False),
     "first master raced for while a sentinel has a record": Build(
         node=nodes.Unasking, faults=("redis data loss", "crash master", "crash node")
+    ),
+    # the operator
+    "pause forgotten when Redis loses its data": Build(
+        prepare_sentinel=sentinels.with_voter(sentinels.Forgetful),
+        faults=("operator pauses", "redis data loss", "crash master"),
+    ),
+    "failovers go on while paused": Build(
+        prepare_sentinel=sentinels.of_kind(sentinels.Busy), faults=("operator pauses", "crash master")
+    ),
+    "membership changed by two at once": Build(
+        change_membership=sentinels.two_at_once,
+        members_change=True,
+        faults=("operator changes members", "partition", "pause master"),
     ),
     # writes and commands
     "store without a fence": Build(store_open=True),

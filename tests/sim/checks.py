@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ha_stress.cluster.controls import Controls, Membership
 from ha_stress.cluster.mastership import Mastership
 from sentinel.effects import VoteState
 from tests.sim.timeline import Timeline
@@ -26,7 +27,6 @@ class Checks:
 
     def __init__(self, timeline: Timeline, seed: int) -> None:
         self.timeline = timeline
-        self.majority = 0
         self.seed = seed
         self.violations: list[Violation] = []
         self.on_violation: Callable[[Violation], object] = lambda violation: None
@@ -37,6 +37,7 @@ class Checks:
         self.leaders: dict[int, str] = {}
         self.votes: dict[tuple[str, int], str] = {}
         self.acked: dict[str, int] = {}
+        self.memberships: dict[int, tuple[str, ...]] = {}
         self.commanded: dict[tuple[str, str], int] = {}
         self.fence: tuple[int, str, str] = (0, "", "")
 
@@ -78,14 +79,14 @@ class Checks:
 
     # --- votes ---
 
-    def elected(self, epoch: int, leader: str) -> None:
+    def elected(self, epoch: int, leader: str, members: tuple[str, ...]) -> None:
         self.counts["elections"] += 1
         known = self.leaders.setdefault(epoch, leader)
         if known != leader:
             self.violate("one leader per epoch", f"epoch {epoch}: {known} and {leader}")
-        voters = [voter for (voter, at), candidate in self.votes.items() if at == epoch and candidate == leader]
-        if len(voters) < self.majority:
-            self.violate("a majority elects", f"{leader} at epoch {epoch} has the votes of {voters}")
+        voters = [voter for voter in members if self.votes.get((voter, epoch)) == leader]
+        if len(voters) <= len(members) // 2:
+            self.violate("a majority elects", f"{leader} at epoch {epoch} has the votes of {voters}, of {members}")
 
     def vote_given(self, voter: str, epoch: int, candidate: str) -> None:
         """A vote that exists: acknowledged by the disk, or told to its candidate."""
@@ -113,8 +114,35 @@ class Checks:
     def disk_written(self, voter: str, before: VoteState, after: VoteState) -> None:
         if after.voted_epoch < self.acked.get(voter, 0):
             self.violate("the voted epoch never falls", f"{voter}: {self.acked[voter]} to {after.voted_epoch}")
+        if after.controls is not before.controls:
+            self.membership_changed(voter, before.controls.membership, after.controls.membership)
         if after.record.epoch < before.record.epoch:
             self.violate("the record on disk never falls", f"{voter}: {before.record.epoch} to {after.record.epoch}")
+
+    # --- the operator ---
+
+    def wishes_heard(self, sentinel: str, before: Controls, after: Controls) -> None:
+        """A living sentinel replaced what it knows of the operator's wishes."""
+        if after.revision < before.revision:
+            detail = f"{sentinel} went back from revision {before.revision} to {after.revision}"
+            self.violate("no wish of the operator is forgotten", detail)
+
+    def membership_changed(self, voter: str, before: Membership, after: Membership) -> None:
+        """A sentinel has another membership on disk."""
+        if after.version < before.version:
+            detail = f"{voter} went back from version {before.version} to {after.version}"
+            self.violate("the membership on disk never goes back", detail)
+        known = self.memberships.setdefault(after.version, after.members)
+        if after.version and known != after.members:
+            self.violate(
+                "one membership per version", f"version {after.version}: {known}, and on {voter} {after.members}"
+            )
+        previous = self.memberships.get(after.version - 1)
+        if previous is not None and after.version > 1 and len({*previous} ^ {*after.members}) != 1:
+            self.violate("one sentinel at a time", f"from {previous} to {after.members} on {voter}")
+
+    def failed_over_while_paused(self, leader: str, epoch: int) -> None:
+        self.violate("a paused cluster fails nobody over", f"{leader} was elected at epoch {epoch}")
 
     def nobody_left(self, leader: str, record: Mastership, passed_over: Mapping[str, str]) -> None:
         """A leader found no good candidate; `passed_over` is what it holds on to afterwards. The master that has failed

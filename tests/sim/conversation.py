@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import fields
 
+from ha_stress.cluster.controls import Controls
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.cluster.members import NodeInfo
 from ha_stress.node import core
@@ -25,6 +26,8 @@ USUAL = (
     | fx.RecordRead
     | fx.NodesListed
     | fx.BusChanged
+    | fx.ControlsRead
+    | core.LeaseAnswered
     | core.SentinelPinged
     | core.RecordSeen
     | core.Ticked
@@ -135,6 +138,32 @@ def _effect(thing: object) -> str:
             return f"writes {brief(vote)}"
         case fx.VoteSaved(vote):
             return f"has on disk {brief(vote)}"
+        case fx.Award(record=record):
+            return f"awards mastership to {brief(record)}"
+        case fx.Repair(record) | core.Repair(record):
+            return f"repairs the record: {brief(record)}"
+        case fx.SaveFailover(epoch=epoch, data=data):
+            rows = ", ".join(f"{row['node']}: {row['dropped'] or row['rank']}" for row in data["candidates"])
+            return f"keeps the failover of epoch {epoch}: {data['outcome']}; candidates: {rows}"
+        case fx.ControlsRead(controls):
+            return f"reads the controls: {_controls(controls)}"
+        case fx.RepairControls(controls):
+            return f"repairs the controls: {_controls(controls)}"
+        case _:
+            return _probed(thing)
+
+
+def _controls(controls: Controls) -> str:
+    wish = controls.switchover
+    words = [f"revision {controls.revision}", "paused" if controls.paused else ""]
+    words += [f"a switchover from epoch {wish.epoch} to {wish.to or 'the best'}" if wish is not None else ""]
+    words += [f"members {', '.join(controls.membership.members)}" if controls.membership.version else ""]
+    words += [f"tags of {', '.join(controls.tags)}" if controls.tags else ""]
+    return "; ".join(word for word in words if word)
+
+
+def _probed(thing: object) -> str:
+    match thing:
         case fx.DialFailed(node, refused):
             return f"dials {node}: {'refused' if refused else 'no answer'}"
         case fx.NodeConnected(node):
@@ -143,13 +172,6 @@ def _effect(thing: object) -> str:
             return f"loses its connection to {node}"
         case core.ClaimFirst():
             return "races for the first mastership"
-        case fx.Award(record=record):
-            return f"awards mastership to {brief(record)}"
-        case fx.Repair(record) | core.Repair(record):
-            return f"repairs the record: {brief(record)}"
-        case fx.SaveFailover(epoch=epoch, data=data):
-            rows = ", ".join(f"{row['node']}: {row['dropped'] or row['rank']}" for row in data["candidates"])
-            return f"keeps the failover of epoch {epoch}: {data['outcome']}; candidates: {rows}"
         case core.HoldLease(record):
             return f"renews the lease of {brief(record)}"
         case core.LeaseAnswered(held=held, newest=newest):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from ha_stress.cluster.controls import Tags
 from tests.sim.process import Process
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Faults:
             "redis data loss": lambda: self._crash_redis(float("inf")),
             "redis stall": self._stall_redis,
             "vote file failure": self._break_disk,
+            **self._operators(),
         }
         losses = ("redis data loss", "redis loses a second")
         common = [kind for kind in catalogue if kind not in losses]
@@ -57,6 +59,27 @@ class Faults:
         self.kinds = [(kind, strike) for kind, strike in catalogue.items() if kind in chosen]
         self.pace_s = self.rng.choice((0.5, 1.5, 4.0))
         self.length_s = self.rng.choice((0.3, 1.0, 4.0))
+
+    def _operators(self) -> dict[str, Callable[[], None]]:
+        """What the operator does in the middle of all this."""
+        operator = self.world.operator
+        kinds: dict[str, Callable[[], None]] = {
+            "operator pauses": self._pause_failovers,
+            "operator switches over": lambda: operator.switch(self.rng.choice(["", *self.world.nodes])),
+            "operator tags": self._tag,
+        }
+        if len(self.world.sentinels) in (4, 6):  # one of them is to be added and removed
+            kinds["operator changes members"] = lambda: operator.change_members(self.rng)
+        return kinds
+
+    def _pause_failovers(self) -> None:
+        self.world.operator.pause()
+        self._later(self.world.operator.resume_failovers)
+
+    def _tag(self) -> None:
+        node = self.rng.choice(list(self.world.nodes))
+        self.world.operator.tag(node, self.rng.choice((Tags(priority=0), Tags(draining=True), Tags(priority=1))))
+        self._later(self.world.operator.tag, node, Tags())
 
     def begin(self) -> None:
         self.timeline.after(self._pause_s(), self._strike)
@@ -124,7 +147,9 @@ class Faults:
         world = self.world
         if self.rng.random() < 0.6:
             return set()
-        sentinels = self.rng.sample(list(world.sentinels), self.rng.randint(0, (len(world.sentinels) - 1) // 2))
+        # A change of the membership may be under way: as many may be missing as the smaller one bears.
+        fewest = min(len(world.members()), len(world.sentinels))
+        sentinels = self.rng.sample(list(world.sentinels), self.rng.randint(0, (fewest - 1) // 2))
         nodes = self.rng.sample(list(world.nodes), self.rng.randint(0, len(world.nodes) - 1))
         eligible = [node.name for node in world.nodes.values() if node.config.priority and node.name not in nodes]
         return {*sentinels, *(nodes if eligible else ())}

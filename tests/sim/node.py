@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ha_stress.base.config import NodeConfig
+from ha_stress.cluster.controls import Controls, Tags
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo, Role
 from ha_stress.node import core
@@ -23,6 +24,7 @@ RETRY_S = 0.05
 ACT_PERIOD_S = 0.25
 LEAVE_POLL_S = 0.05
 TICKED = core.Ticked()
+UNTAGGED = Tags()
 
 
 class SimNode(Process):
@@ -40,6 +42,7 @@ class SimNode(Process):
         self.lease_until = float("-inf")
         self.cpu_percent = world.timeline.rng.random() * 60
         self._said: tuple[object, ...] = ()
+        self._tags = UNTAGGED
         self._pong: PongReceived | None = None
         self._known: Mastership = NOBODY
         self._master: Mastership | None = None
@@ -60,6 +63,7 @@ class SimNode(Process):
         self._worker = build.worker(Holder(self.name, self.incarnation))
         self._known = NOBODY
         self._said = ()
+        self._tags = UNTAGGED
         self._master = None
         self._reading = self._read_again = False
         self._tick_at = self._leave_by = float("inf")
@@ -179,6 +183,7 @@ class SimNode(Process):
             node.leaving,
             self.cpu_percent,
             self.sequence,
+            self._tags,
         )
         if said != self._said:
             self._said = said
@@ -191,7 +196,7 @@ class SimNode(Process):
             id=self.name,
             incarnation=self.incarnation,
             sequence=self.sequence,
-            priority=self.config.priority,
+            priority=self.config.priority if self._tags.priority is None else self._tags.priority,
             mesh_host="",
             mesh_port=0,
             api_url="",
@@ -200,6 +205,7 @@ class SimNode(Process):
             acting=acting,
             cpu_percent=self.cpu_percent,
             memory_percent=20.0,
+            draining=self._tags.draining,
             leaving=node.leaving,
             version=VERSION,
         )
@@ -259,15 +265,17 @@ class SimNode(Process):
         self._reading = True
         self._read_token += 1
         redis = self.world.redis
-        redis.call(self, self._have_read, redis.mastership)
+        redis.call(self, self._have_read, redis.read_for_node)
 
-    def _have_read(self, record: Mastership | None) -> None:
+    def _have_read(self, answer: tuple[Mastership, Controls] | None) -> None:
         self._reading = False
         pause_s = RETRY_S
-        if record is not None:
+        if answer is not None:
+            record, controls = answer
+            self._tags = controls.tags.get(self.name, UNTAGGED)
             self.feed(core.RecordSeen(record, from_bus=True))
             pause_s = 0.0 if self._read_again else self.config.timing.reread_s
-        if self.world.build.rereads or record is None or self._read_again:
+        if self.world.build.rereads or answer is None or self._read_again:
             self.after(pause_s, self._read, self._read_token)
         self._read_again = False
 

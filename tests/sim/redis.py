@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ha_stress.bus.mastership import AWARD_TICKET_S, AwardAnswer
+from ha_stress.cluster.controls import NO_CONTROLS, Controls
 from ha_stress.cluster.mastership import NOBODY, Mastership
-from ha_stress.cluster.members import NodeInfo
+from ha_stress.cluster.members import NodeInfo, SentinelInfo
 from tests.sim.builds import Script
 from tests.sim.checks import Checks
 from tests.sim.network import Network
@@ -18,6 +19,7 @@ from tests.sim.timeline import Timeline
 #: The client's patience with one call.
 CALL_TIMEOUT_S = 1.0
 Owner = tuple[int, str, str]
+T = TypeVar("T")
 
 
 class Call:
@@ -103,6 +105,9 @@ class SimRedis:
         self._infos: dict[str, tuple[NodeInfo, float]] = {}
         self._sequences: dict[str, int] = {}
         self._tickets: dict[tuple[int, str], float] = {}
+        self.controls: Controls = NO_CONTROLS
+        self._controls_history: list[tuple[float, Controls]] = []
+        self._sentinels: dict[str, SentinelInfo] = {}
 
     # --- faults ---
 
@@ -121,12 +126,16 @@ class SimRedis:
         if forget_s == float("inf"):
             self._forget()
         elif forget_s:
-            kept = [record for at, record in self._history if at <= self._crashed_at - forget_s]
-            self.record = kept[-1] if kept else NOBODY
+            self.record = self._kept(self._history, forget_s) or NOBODY
             self._lease = None
             self._tickets.clear()
+            self.controls = self._kept(self._controls_history, forget_s) or NO_CONTROLS
         self._quiet_until = self.timeline.now + self.timeline.rng.random()
         self.timeline.at(self._quiet_until, self._hint)
+
+    def _kept(self, history: list[tuple[float, T]], forget_s: float) -> T | None:
+        """The newest that was written long enough before the crash."""
+        return next((one for at, one in reversed(history) if at <= self._crashed_at - forget_s), None)
 
     def stall(self) -> None:
         self.stalled = True
@@ -257,10 +266,40 @@ class SimRedis:
         self._infos.pop(node, None)
         return True
 
-    def read_all(self) -> tuple[Mastership, tuple[NodeInfo, ...]]:
-        """The record and the living nodes, as a sentinel reads them one after the other."""
+    def read_for_sentinel(self) -> tuple[Mastership, Controls, tuple[NodeInfo, ...]]:
+        """What a sentinel reads, one after the other."""
         now = self.timeline.now
-        return self.record, tuple(info for info, until in self._infos.values() if until > now)
+        return self.record, self.controls, tuple(info for info, until in self._infos.values() if until > now)
+
+    def read_for_node(self) -> tuple[Mastership, Controls]:
+        return self.record, self.controls
+
+    def read_for_operator(self, living_s: float) -> tuple[Mastership, tuple[SentinelInfo, ...], Controls]:
+        oldest = self.timeline.now - living_s
+        living = tuple(info for info in self._sentinels.values() if info.sent_at > oldest)
+        return self.record, living, self.controls
+
+    def publish_sentinel(self, info: SentinelInfo) -> bool:
+        self._sentinels[info.id] = info
+        return True
+
+    def set_controls(self, expected: int, new: Controls) -> tuple[bool, Controls]:
+        if self.controls != new:
+            if self.controls.revision != expected:
+                return False, self.controls
+            self._write_controls(new)
+        return True, new
+
+    def repair_controls(self, controls: Controls) -> bool:
+        if controls.revision <= self.controls.revision:
+            return False
+        self._write_controls(controls)
+        return True
+
+    def _write_controls(self, controls: Controls) -> None:
+        self.controls = controls
+        self._controls_history.append((self.timeline.now, controls))
+        self._hint()
 
     def _owner(self) -> Owner | None:
         if self._lease is None or self._lease[1] <= self.timeline.now:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ha_stress.base.config import SentinelConfig
 from ha_stress.bus.mastership import AwardAnswer
+from ha_stress.cluster.controls import NO_CONTROLS, Controls
 from ha_stress.cluster.mastership import NOBODY, Mastership
-from ha_stress.cluster.members import NodeInfo
+from ha_stress.cluster.members import NodeInfo, SentinelInfo
 from ha_stress.node.core import SentinelPinged
 from ha_stress.wire.messages import PeerMessage, Ping, VoteReply
 from sentinel import effects as fx
@@ -40,7 +41,10 @@ class SimSentinel(Process):
         self.core: Sentinel | None = None
         self.probes: dict[str, SimProbe] = {}
         self._known: Mastership = NOBODY
-        self._said: tuple[Mastership, int] = (NOBODY, 0)
+        #: The operator's wishes as this life has heard them, and since when failovers are paused among them.
+        self.wishes: Controls = NO_CONTROLS
+        self.paused_at: float | None = None
+        self._said: tuple[Mastership, int, int] = (NOBODY, 0, 0)
         self._ping: SentinelPinged | None = None
         self._tick_at = float("inf")
         self._read_token = 0
@@ -57,6 +61,8 @@ class SimSentinel(Process):
             self.world.say(self.name, f"starts, life {self.life}, with {brief(state)}")
         self.probes = {}
         self._known = NOBODY
+        self.wishes = state.controls
+        self.paused_at = self.timeline.now if state.controls.paused else None
         self._reading = self._read_again = False
         self._tick_at = float("inf")
         self.after(rng.random() * 0.05, self._read)
@@ -80,6 +86,8 @@ class SimSentinel(Process):
             self.world.talk.heard(self.timeline.now, self.name, event, effects)
         if core.voter.choice is not choice:
             self._chose(core, effects)
+        if core.controls is not self.wishes:
+            self._heard_wishes(core.controls)
         if core.record is not self._known:
             self.world.checks.learned(self.name, self._known, core.record)
             self._known = core.record
@@ -88,6 +96,13 @@ class SimSentinel(Process):
             if isinstance(effect, fx.Emit) and effect.name == "-failover-abort-no-good-node":
                 self.world.checks.nobody_left(self.name, core.record, core.watch.passed_over)
         self._arm(core.deadline())
+
+    def _heard_wishes(self, controls: Controls) -> None:
+        """What this life of the sentinel has heard of the operator's wishes."""
+        self.world.checks.wishes_heard(self.name, self.wishes, controls)
+        if controls.paused != self.wishes.paused or not self.wishes.revision:
+            self.paused_at = self.timeline.now if controls.paused else None
+        self.wishes = controls
 
     def _chose(self, core: Sentinel, effects: list[fx.Effect]) -> None:
         """This step may have decided a vote. Whoever was down at that moment and is up after the step rose within it."""
@@ -133,14 +148,22 @@ class SimSentinel(Process):
                 redis.call(self, self._bus_answered, redis.announce, record)
             case fx.Repair(record):
                 redis.call(self, self._bus_answered, redis.repair, record)
+            case fx.RepairControls(controls):
+                redis.call(self, self._bus_answered, redis.repair_controls, controls)
             case fx.SaveFailover():
                 redis.call(self, self._bus_answered, redis.mastership)
             case fx.Emit(name=name, epoch=epoch):
                 self.world.checks.counts[name] += 1
                 if name == "+elected-leader":
-                    self.world.checks.elected(epoch, self.name)
+                    self._elected(epoch)
                 elif name == "+try-failover":
-                    self.world.health.begun(self.name, epoch, self._known)
+                    self.world.health.begun(self.name, epoch, self._known, effect.cause)
+
+    def _elected(self, epoch: int) -> None:
+        core = self.core
+        assert core is not None
+        self.world.checks.elected(epoch, self.name, core.membership.members)
+        self.world.health.elected(self.name, epoch)
 
     def _award_announced(self, record: Mastership, answer: bool | None) -> None:
         if answer is None:
@@ -201,21 +224,45 @@ class SimSentinel(Process):
         self._reading = True
         self._read_token += 1
         redis = self.world.redis
-        redis.call(self, self._have_read, redis.read_all)
+        redis.call(self, self._have_read, redis.read_for_sentinel)
 
-    def _have_read(self, answer: tuple[Mastership, tuple[NodeInfo, ...]] | None) -> None:
+    def _have_read(self, answer: tuple[Mastership, Controls, tuple[NodeInfo, ...]] | None) -> None:
         self._reading = False
         if answer is None:
             self.feed(BUS_DOWN)
             pause_s = BUS_RETRY_S
         else:
-            self.feed(fx.RecordRead(answer[0]))
-            self.feed(fx.NodesListed(answer[1]))
-            self._adjust_probes(answer[1])
+            record, controls, nodes = answer
+            self.feed(fx.RecordRead(record))
+            self.feed(fx.ControlsRead(controls))
+            self.feed(fx.NodesListed(nodes))
+            self._adjust_probes(nodes)
             self.feed(BUS_UP)
+            self._describe()
             pause_s = 0.0 if self._read_again else self.config.timing.info_period_s
         self._read_again = False
         self.after(pause_s, self._read, self._read_token)
+
+    def _describe(self) -> None:
+        """Tell operators who this is: what is described is on disk."""
+        core = self.core
+        if core is None:
+            return
+        info = SentinelInfo(
+            id=self.name,
+            incarnation=str(self.life),
+            mesh_host="",
+            mesh_port=0,
+            epoch=core.record.epoch,
+            members=core.membership.members,
+            members_version=core.membership.version,
+            voted_epoch=core.voter.state.voted_epoch,
+            sent_at=self.timeline.now,
+        )
+        self.world.redis.call(self, self._ignore, self.world.redis.publish_sentinel, info)
+
+    def _ignore(self, answer: object) -> None:
+        """Nothing follows from this answer."""
 
     # --- nodes ---
 
@@ -235,7 +282,7 @@ class SimSentinel(Process):
         """What a node hears from this sentinel at this moment; the same object for as long as it is the same."""
         core = self.core
         assert core is not None
-        said = (core.record, core.voter.state.voted_epoch)
+        said = (core.record, core.voter.state.voted_epoch, len(core.peers) + 1)
         if self._ping is None or said != self._said:
             self._said = said
             self._ping = SentinelPinged(

@@ -11,9 +11,11 @@ from tests.sim.checks import Checks, Violation
 from tests.sim.conversation import Conversation, brief
 from tests.sim.faults import Faults
 from tests.sim.fenced import FencedStore
+from tests.sim.handover import Handover
 from tests.sim.health import Health, unsettled
 from tests.sim.network import Network
 from tests.sim.node import SimNode
+from tests.sim.operator import Operator
 from tests.sim.process import Process
 from tests.sim.redis import SimRedis
 from tests.sim.sentinel import SimSentinel
@@ -24,6 +26,8 @@ QUIET_S = 30.0
 SETTLE_MAX_S = 20.0
 POLL_S = 0.5
 FAULT_FREE_SHARE = 0.1
+#: In so many worlds the members of the sentinels may change.
+SPARE_SHARE = 0.25
 PATIENT = Timing()
 HASTY = Timing(
     ping_period_s=0.25,
@@ -72,6 +76,7 @@ class World:
         self.sentinels: dict[str, SimSentinel] = {}
         self.nodes: dict[str, SimNode] = {}
         self._people()
+        self.operator = Operator(self)
         self.health = Health(self)
         self.redis.on_award = self.health.awarded
         self.faults = Faults(self, 0)
@@ -82,13 +87,23 @@ class World:
         for member in members:
             config = SentinelConfig(id=member, members=members, data_dir="", timing=self.timing)
             self.sentinels[member] = SimSentinel(self, config)
-            self.checks.majority = config.majority
+        self._configured = members
+        if rng.random() < SPARE_SHARE or self.build.members_change:  # runs, names itself, and waits to be added
+            spare = f"s{len(members) + 1}"
+            config = SentinelConfig(id=spare, members=(*members, spare), data_dir="", timing=self.timing)
+            self.sentinels[spare] = SimSentinel(self, config)
         for number in range(1, rng.choice((2, 3, 3, 3, 4, 5)) + 1):
             priority = 0 if number > 2 and rng.random() < 0.15 else rng.choice((50, 100, 100))
             config_of_node = NodeConfig(
                 id=f"n{number}", database_url="none", timing=self.timing, sentinels=len(members), priority=priority
             )
             self.nodes[config_of_node.id] = SimNode(self, config_of_node)
+
+    def members(self) -> tuple[str, ...]:
+        """The sentinels of the newest membership that anybody has."""
+        known = [sentinel.disk.controls.membership for sentinel in self.sentinels.values()]
+        newest = max([*known, self.redis.controls.membership], key=lambda membership: membership.version)
+        return newest.members if newest.version else self._configured
 
     def say(self, actor: str, what: str) -> None:
         if self.talk is not None:
@@ -169,9 +184,14 @@ class World:
         start = timeline.now
         settled_at = start
         problem = ""
+        handover = Handover(self)
         while timeline.now < start + QUIET_S and not self.checks.violations:
+            if self.redis.controls.paused or self.redis.controls.tags:  # perhaps by a wish that arrived late
+                self.operator.settle()
             timeline.run_until(timeline.now + POLL_S)
             problem = unsettled(self)
+            if handover.follow(timeline.now - start, settled=not problem):
+                continue
             if problem:
                 settled_at = timeline.now + POLL_S
         if settled_at > start + SETTLE_MAX_S:

@@ -1,0 +1,121 @@
+"""What 3, 100, 300 and 1,000 nodes cost three sentinels, a master and Redis, and what they do to the failover.
+
+    python -m bench.scale [--sizes 100,300,1000] [--json]
+
+Two nodes of each cluster are real (the master and its successor), the others are light ones (`bench.light`): they speak
+the real mesh and Redis protocols, many to a process. Exit code 1 if a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+from bench.scale_cluster import Scaled
+from bench.scale_figures import BASE_NODES, Row, report_of, table, verdicts
+from ha_stress.base.errors import HaStressError
+
+#: Connections and first descriptions are not what is measured.
+SETTLE_S: Final = 3.0
+WATCH_S: Final = 10.0
+FAILOVERS: Final = 5
+DISTRIBUTIONS: Final = 3
+#: Kills come at a random moment of the periods of pings and descriptions.
+PHASE_S: Final = 1.0
+#: Files that one process of a cluster of so many nodes has open: a light node five, and some.
+_FILES: Final = 6_000
+
+
+def measure(sizes: list[int], *, watch_s: float = WATCH_S, failovers: int = FAILOVERS) -> dict[str, Any]:
+    _allow_files()
+    load_before = os.getloadavg()
+    rows = []
+    for nodes in sorted({BASE_NODES, *sizes}):
+        rows.append(_measure_one(nodes, watch_s, failovers))
+        say(", ".join(f"{name} {value}" for name, value in report_of(rows)["sizes"][-1].items()))
+    return report_of(rows) | {
+        "conditions": {
+            "cores": os.cpu_count(),
+            "load_average_before": round(load_before[0], 2),
+            "load_average_after": round(os.getloadavg()[0], 2),
+        }
+    }
+
+
+def _measure_one(nodes: int, watch_s: float, failovers: int) -> Row:
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        scaled = stack.enter_context(Scaled(directory, nodes))
+        time.sleep(min(SETTLE_S, watch_s))
+        cost = scaled.watch(watch_s)
+        distributed = [scaled.distribute() * 1000 for _ in range(DISTRIBUTIONS)]
+        took = []
+        for _ in range(failovers):
+            time.sleep(min(SETTLE_S, watch_s) + random.uniform(0, PHASE_S))
+            took.append(scaled.fail_over() * 1000)
+            say(f"{nodes} nodes: the successor acted after {took[-1]:.0f} ms")
+        return Row(
+            nodes=nodes,
+            **cost,
+            failover_ms=statistics.median(took),
+            failover_worst_ms=max(took),
+            distribute_ms=statistics.median(distributed),
+        )
+
+
+def _allow_files() -> None:
+    """A thousand connections are more files than many systems allow by default; up to the hard limit we may have them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(part) for part in text.split(",")]
+    if not all(BASE_NODES <= size <= 5_000 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text}: sizes are from {BASE_NODES} to 5000")
+    return sizes
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.scale", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument("--sizes", type=_sizes, default=[100, 300, 1000], help="nodes (default 100,300,1000)")
+    parser.add_argument("--failovers", type=int, default=FAILOVERS, help=f"of each size (default {FAILOVERS})")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
+    try:
+        report = measure(options.sizes, failovers=options.failovers)
+    except (HaStressError, redis.RedisError) as error:
+        say(f"error: {error}")
+        return 1
+    if options.json:
+        print(json.dumps(report))
+    else:
+        print(table(report), *verdicts(report), sep="\n")
+        print(", ".join(f"{name} {value}" for name, value in report["conditions"].items()))
+    return 0 if all(goal["met"] for goal in report["goals"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
