@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import redis
@@ -99,12 +100,12 @@ class LightNodes:
     def _subscribe(self, names: list[str]) -> None:
         """A connection each, as real nodes have, so that Redis sends each publication as often as in reality."""
         for name in names:
-            connection = self._pool.get_connection()
+            connection: Any = self._pool.get_connection()
             connection.send_command("SUBSCRIBE", self._keys.task_channel(name), self._keys.election_channel)
             for _ in range(2):
                 connection.read_response()
             sock = connection._sock  # redis-py has no public way to wait for many connections at once
-            self._mesh.follow(sock, lambda name=name, sock=sock: self._hear(name, sock))
+            self._mesh.follow(sock, partial(self._hear, name, sock))
 
     def _hear(self, name: str, sock: Any) -> None:
         """Whatever was published, it means: read the records."""

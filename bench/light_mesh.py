@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, Protocol
 
 import wsproto
@@ -32,7 +33,7 @@ _BACKLOG: Final = 64
 
 
 class LightNode:
-    """What one simulated worker says about itself. It is never elected (priority 0) and carries out every assignment at once."""
+    """One simulated worker. It is never elected (priority 0) and carries out every assignment at once."""
 
     def __init__(self, node_id: str) -> None:
         self.id = node_id
@@ -137,7 +138,7 @@ class LightMesh:
         self._readers: dict[int, Callable[[], object]] = {}
         self.connections = 0
         for node in nodes:
-            self.follow(node.listener, lambda node=node: self._accept(node))
+            self.follow(node.listener, partial(self._accept, node))
 
     def follow(self, sock: Readable, reader: Callable[[], object]) -> None:
         """Call `reader` whenever there is something to read."""
@@ -155,10 +156,12 @@ class LightMesh:
             sock, _ = node.listener.accept()
             peer = Peer(sock, self._secret, node.answer)
             self.connections += 1
-            self.follow(sock, lambda: peer.read() or self._drop(sock))
+            self.follow(sock, partial(self._read, peer))
 
-    def _drop(self, sock: socket.socket) -> None:
+    def _read(self, peer: Peer) -> None:
+        if peer.read():
+            return
         self.connections -= 1
-        del self._readers[sock.fileno()]
-        self._epoll.unregister(sock.fileno())
-        sock.close()
+        del self._readers[peer.sock.fileno()]
+        self._epoll.unregister(peer.sock.fileno())
+        peer.sock.close()

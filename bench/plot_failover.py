@@ -105,7 +105,12 @@ def _bar(axes: Axes, bar: Bar, y: float, end_ms: float, *, dots: bool = True) ->
     for at_ms, text in inner:
         axes.text(at_ms, y + BAR / 2 + 0.03, text, ha="center", va="bottom", fontsize=10.5, weight="bold")
     gap_ms = 0.008 * end_ms
-    veil = {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 1.2}  # over the lines of the grid
+    veil = {
+        "facecolor": axes.get_facecolor(),
+        "edgecolor": "none",
+        "pad": 1.2,
+        "alpha": 0.8,
+    }  # over the lines of the grid
     axes.text(last[0] + gap_ms, y, f"{last[1]} ms", ha="left", va="center", fontsize=10.5, weight="bold", bbox=veil)
     at_ms, height = (bar.worst_ms, y - 0.35) if dots else (last[0], y - 0.3)
     axes.text(at_ms + gap_ms, height, f"worst {bar.worst_ms:,.0f}", color=FAINT, fontsize=9, va="center")

@@ -15,7 +15,7 @@ import psutil
 import redis
 import trio
 
-from bench.saturation_figures import Samples
+from bench.saturation_figures import SATURATED_PERCENT, Samples
 from chaos.outside import Outside
 from ha_stress.base.config import Timing
 from ha_stress.base.errors import HaStressError
@@ -27,18 +27,22 @@ from sentinel import effects as fx
 from sentinel.probe import Lines, NodeProbe
 
 OBSERVER = "observer"
-#: A ping without an answer for this many periods is lost.
-LOST_PERIODS = 20
+#: A new rate needs this long until the cpu says what came of it.
+MORE_PERIOD_S = 3.0
+#: A ping is remembered for this many periods. A node that answers nothing for `down_after_s` is hung up on long before.
+REMEMBERED_PERIODS = 20
 
 
 class Observer:
-    """Pings all nodes and keeps each round trip; whatever is lost or broken is counted."""
+    """Pings all nodes and keeps each round trip; connections that break are counted."""
 
     def __init__(self, timing: Timing, samples: Samples) -> None:
         self._timing = timing
         self._samples = samples
         self._made: dict[int, float] = {}  # the pings of this moment; one may go to several nodes
         self._answered: set[tuple[str, int]] = set()
+        #: Set before it is cancelled: connections that it closes itself are not broken.
+        self.over = False
         self.lines = Lines(timing, self._ping)
 
     async def run(self, nodes: Sequence[NodeInfo], secret: str) -> None:
@@ -57,7 +61,7 @@ class Observer:
         match happening:
             case fx.PongReceived(node, pong):
                 self._take_pong(node, pong.number)
-            case fx.NodeConnectionLost() | fx.DialFailed():
+            case fx.NodeConnectionLost() | fx.DialFailed() if not self.over:
                 self._samples.broken_connections += 1
             case _:
                 pass
@@ -72,16 +76,24 @@ class Observer:
     def _ping(self, number: int) -> Ping:
         now = trio.current_time()
         self._made[number] = now
-        for old in [one for one, at in self._made.items() if now - at > LOST_PERIODS * self._timing.ping_period_s]:
+        for old in [
+            one for one, at in self._made.items() if now - at > REMEMBERED_PERIODS * self._timing.ping_period_s
+        ]:
             del self._made[old]
             self._answered = {pair for pair in self._answered if pair[1] != old}
         return Ping(sender=OBSERVER, number=number, record=NOBODY, voted_epoch=0, sentinels=0)
 
 
 async def watch(
-    outside: Outside, secret: str, timing: Timing, pids: Mapping[str, Sequence[int]], seconds: float
+    outside: Outside,
+    secret: str,
+    timing: Timing,
+    pids: Mapping[str, Sequence[int]],
+    seconds: float,
+    more_load: Callable[[], None],
 ) -> Samples:
-    """Everything that can be seen for so long. `pids` are the processes whose cpu is counted, by kind."""
+    """Everything that can be seen for so long. `pids` are the processes whose cpu is counted, by kind; `more_load` is
+    called after seconds in which a core had time to spare."""
     samples = Samples()
     last = _newest_event(outside)
     nodes = (await trio.to_thread.run_sync(outside.look)).nodes
@@ -91,10 +103,13 @@ async def watch(
     await trio.sleep(1.0)  # the first second of the host's cpu
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Observer(timing, samples).run, list(nodes.values()), secret)
+        observer = Observer(timing, samples)
+        nursery.start_soon(observer.run, list(nodes.values()), secret)
         nursery.start_soon(_every, PERIOD_S / 2, lambda: _read_lags(outside, lag, samples))
         nursery.start_soon(_every, 1.0, lambda: samples.cpu_percent.append(host.busy_percent()))
+        nursery.start_soon(_every, MORE_PERIOD_S, lambda: _keep_busy(samples, more_load))
         await trio.sleep(seconds)
+        observer.over = True
         nursery.cancel_scope.cancel()
     samples.seconds = trio.current_time() - began
     samples.cpu_s = meter.spent_s()
@@ -109,6 +124,13 @@ async def _every(period_s: float, look: Callable[[], None]) -> None:
         due = max(due + period_s, trio.current_time())
         await trio.sleep_until(due)
         await trio.to_thread.run_sync(look)
+
+
+def _keep_busy(samples: Samples, more_load: Callable[[], None]) -> None:
+    """What else runs on this machine may end, and leave it idle."""
+    newest = samples.cpu_percent[-round(MORE_PERIOD_S) :]
+    if newest and max(newest) < SATURATED_PERCENT:
+        more_load()
 
 
 def _read_lags(outside: Outside, lag: LoopLag, samples: Samples) -> None:

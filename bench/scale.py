@@ -44,7 +44,7 @@ def measure(sizes: list[int], *, watch_s: float = WATCH_S, failovers: int = FAIL
     load_before = os.getloadavg()
     rows = []
     for nodes in sorted({BASE_NODES, *sizes}):
-        rows.append(_measure_one(nodes, watch_s, failovers))
+        rows.append(measure_one(nodes, watch_s, failovers))
         say(", ".join(f"{name} {value}" for name, value in report_of(rows)["sizes"][-1].items()))
     return report_of(rows) | {
         "conditions": {
@@ -55,7 +55,8 @@ def measure(sizes: list[int], *, watch_s: float = WATCH_S, failovers: int = FAIL
     }
 
 
-def _measure_one(nodes: int, watch_s: float, failovers: int) -> Row:
+def measure_one(nodes: int, watch_s: float, failovers: int) -> Row:
+    """One size in a cluster of its own."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         scaled = stack.enter_context(Scaled(directory, nodes))

@@ -26,7 +26,7 @@ from ha_stress.wire.codec import decode
 REAL_NODES: Final = 2
 LIGHT_NODES_A_PROCESS_MAX: Final = 500
 #: The first connections to all nodes, on a machine that is busy with them.
-READY_TIMEOUT_S: Final = 60.0
+READY_TIMEOUT_S: Final = 120.0
 STEP_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.01
 

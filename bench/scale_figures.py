@@ -8,7 +8,7 @@ from typing import Any, Final
 
 #: The size that all others are compared with.
 BASE_NODES: Final = 3
-#: What a sentinel may cost at GOAL_NODES nodes and a ping each 500 ms, and how much slower than with 3 nodes a failover may be.
+#: What a sentinel may cost at so many nodes and a ping each 500 ms, and how much slower a failover may be than with 3.
 GOAL_NODES: Final = 1_000
 SENTINEL_CPU_PERCENT_GOAL: Final = 35.0
 SENTINEL_RSS_MB_GOAL: Final = 150.0
@@ -38,7 +38,7 @@ FIELDS: Final = tuple(name for name in Row.__dataclass_fields__ if name != "node
 
 
 def report_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """{"sizes": [row, ...], "growth": [{"nodes", field: factor to the smallest size}, ...], "goals": [...]}; smallest first."""
+    """{"sizes": [row, ...], "growth": [{"nodes", field: factor to the smallest}, ...], "goals": [...]}."""
     ordered = sorted(rows, key=lambda row: row.nodes)
     return {
         "sizes": [_rounded(row) for row in ordered],
@@ -59,7 +59,7 @@ def _factor(value: float, base: float) -> float:
 
 
 def _goals(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Judged at GOAL_NODES nodes, or at the largest size if that was not measured and is smaller; a larger one owes nothing."""
+    """Judged at the largest size up to GOAL_NODES; a larger one owes nothing."""
     judged = next((row for row in reversed(rows) if row.nodes <= GOAL_NODES), rows[0])
     factor = _factor(judged.failover_ms, rows[0].failover_ms)
     wanted = (

@@ -73,11 +73,9 @@ def main() -> int:
     if options.json:
         print(json.dumps({"seed": seed, **document, "skipped": skipped}))
     else:
-        wide = people.width >= _WIDE or not people.is_terminal
-        people.print(
-            tally.table(document, {fault.name: fault.what for fault in FAULTS} if wide else {}),
-            width=_WIDE if wide else None,
-        )
+        out = Console(width=_WIDE) if not people.is_terminal else people  # a file has no width of its own
+        meanings = {fault.name: fault.what for fault in FAULTS}
+        out.print(tally.table(document, meanings if out.width >= _WIDE else {}))
     if kept:
         people.print(f"the logs are kept in {directory}")
     return 1 if document["violations"] else 0

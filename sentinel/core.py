@@ -30,8 +30,7 @@ class Sentinel(Seat):
         self._out = []
         # How late this step is against the last deadline is this sentinel's own health; it must be known before
         # anybody else is judged.
-        self.lag_s = max(0.0, now - self.deadline())
-        self.watch.note_lag(self.lag_s, now)
+        self.watch.note_lag(max(0.0, now - self.deadline()), now)
         self._now = now
         self._take(event, now)
         self._reassess(now)
@@ -90,6 +89,7 @@ class Sentinel(Seat):
                 view.note_pong(pong.info, now)
             case _:
                 assert_never(event)
+        view.tried = True
         self.watch.touch(view)
 
     def _read_record(self, record: Mastership, now: float) -> None:
@@ -148,9 +148,10 @@ class Sentinel(Seat):
         if watch.tilt_until is not None and now >= watch.tilt_until:
             watch.leave_tilt(now)
         changed = watch.reassess(now)
-        if changed or now >= self._views_due:
+        self._views_due = min(self._views_due, watch.changes.due(now))
+        if now >= self._views_due:
             self._views_due = now + self.config.timing.ping_period_s
-            self._send_views(self.peers, ask=changed)
+            self._send_views(self.peers, ask=watch.changes.told(now))
         if changed:
             self._answer_wish(now)
         self._drive(now)

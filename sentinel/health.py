@@ -33,6 +33,8 @@ class NodeView:
     since: float
     info: NodeInfo | None = None
     last_pong: float | None = None
+    #: It was dialled, with whatever outcome: only then its silence is its own.
+    tried: bool = False
     connected: bool = False
     broke_at: float | None = None
     refused: int = 0

@@ -129,7 +129,7 @@ class Hooks:
         """Take events on each hint, and in time, as long as there is room."""
         async with self._bus.subscribe(self._bus.keys.events_channel) as hints:
             while True:
-                if len(self._in_hand) >= NOTIFICATIONS_TAKEN_MAX:
+                while len(self._in_hand) >= NOTIFICATIONS_TAKEN_MAX:
                     self._room = trio.Event()
                     await self._room.wait()
                 if await self._try_bus(self._take):

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import trio
 
 from ha_stress import __version__, log
-from ha_stress.base.errors import Unavailable
+from ha_stress.base.errors import ConfigError, Unavailable
 from ha_stress.base.limits import NOTIFICATION_OUTPUT_BYTES_MAX, NOTIFICATIONS_AT_ONCE_MAX
 from ha_stress.cluster.events import MEANING, Event
 
@@ -195,17 +195,23 @@ class Webhook:
 
 @asynccontextmanager
 async def open_webhook(url: str, headers: Mapping[str, str], *, timeout_s: float) -> AsyncIterator[Webhook]:
-    """A webhook with its connections. The HTTP client is read from disk here, so that other sentinels do without it."""
+    """A webhook with its connections. The HTTP client is read from disk here, so that other sentinels do without it.
+    ConfigError if the environment (proxies, certificates) does not let it work."""
+    own = {"content-type": "application/json", "user-agent": f"ha-stress/{__version__}"}
+    given = {name.lower(): value for name, value in headers.items()}
 
     def client() -> httpx.AsyncClient:
         import httpx
 
-        return httpx.AsyncClient(
-            headers={"content-type": "application/json", "user-agent": f"ha-stress/{__version__}", **headers},
-            timeout=None,  # one deadline for the whole of a try
-            limits=httpx.Limits(max_connections=NOTIFICATIONS_AT_ONCE_MAX, keepalive_expiry=5.0),
-            verify=url.startswith("https:"),  # reading the authorities takes a while, and memory
-        )
+        try:
+            return httpx.AsyncClient(
+                headers=own | given,
+                timeout=None,  # one deadline for the whole of a try
+                limits=httpx.Limits(max_connections=NOTIFICATIONS_AT_ONCE_MAX, keepalive_expiry=5.0),
+                verify=url.startswith("https:"),  # reading the authorities takes a while, and memory
+            )
+        except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+            raise ConfigError(f"no webhook with this environment (proxies, certificates): {error}") from None
 
     async with await trio.to_thread.run_sync(client) as opened:
         yield Webhook(opened, url, timeout_s=timeout_s)

@@ -7,7 +7,8 @@
 /explain     who would win an election now, why not the others, and why no failover has started
 
 A probe asks nobody else: everything is known already, so that a thousand probes cost Redis nothing. Like the API of a node
-these pages ask for no secret, and change nothing.
+these pages ask for no secret, and change nothing. What takes a while to make is made a few times a second at most, so that
+whoever asks without end does not make the votes late.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from ha_stress.cluster.members import SentinelInfo
 from sentinel.explain import explain
 from sentinel.http import Page, Pages, json_page
 from sentinel.seat import Seat
+
+#: An answer that is costly to make is given again for this long.
+KEPT_S = 0.25
 
 
 class Self(Protocol):
@@ -80,13 +84,16 @@ def pages_of(me: Self, metrics: Callable[[], Page]) -> Pages:
     async def readiness() -> Page:
         return answer(unready(me))
 
+    explained = _kept(lambda: json_page(explain(me.core, me.clock.now())), me.clock)
+    measured = _kept(metrics, me.clock)
+
     async def explanation() -> Page:
-        return json_page(explain(me.core, me.clock.now()))
+        return explained()
 
     async def metrics_page() -> Page:
         # The first import takes some 20 ms, and a sentinel that nobody scrapes does without its memory.
         await trio.to_thread.run_sync(_read_library)
-        return metrics()
+        return measured()
 
     async def index() -> Page:
         return json_page({"sentinel": me.core.id, "pages": list(pages)})
@@ -100,6 +107,20 @@ def pages_of(me: Self, metrics: Callable[[], Page]) -> Pages:
         "/explain": explanation,
     }
     return pages
+
+
+def _kept(make: Callable[[], Page], clock: Clock) -> Callable[[], Page]:
+    """`make`, at most once each KEPT_S."""
+    kept: tuple[float, Page] | None = None
+
+    def page() -> Page:
+        nonlocal kept
+        now = clock.now()
+        if kept is None or now - kept[0] >= KEPT_S:
+            kept = (now, make())
+        return kept[1]
+
+    return page
 
 
 def _read_library() -> None:

@@ -37,8 +37,6 @@ class Seat:
         self.voter = Voter(config.id, state, leader_patience_s=2 * config.timing.vote_timeout_s)
         self.campaign = Campaign(config.timing, config.majority, random)
         self.handover = Handover(state.controls.revision)
-        #: How late the newest step was.
-        self.lag_s = 0.0
         self._version = version
         self._wall = wall
         self._wish: tuple[PreVoteRequest, float] | None = None  # refused, perhaps only because the master looked up

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import trio
@@ -25,6 +25,7 @@ from ha_stress.bus.outbox import Outbox
 from ha_stress.cluster.events import Event
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
 from ha_stress.mesh.connection import Connection
+from ha_stress.mesh.lag import LoopLag
 from ha_stress.mesh.server import serve_mesh
 from ha_stress.wire.messages import (
     Answer,
@@ -39,6 +40,11 @@ from ha_stress.wire.messages import (
 from sentinel import effects as fx
 from sentinel.core import Sentinel
 from sentinel.explain import explain
+from sentinel.hooks import hooks_of
+from sentinel.http import serve_http
+from sentinel.metrics import Metrics
+from sentinel.outage import Outage
+from sentinel.pages import pages_of
 from sentinel.probe import Address, Lines, NodeProbe, PeerLink
 from sentinel.votefile import VoteFile
 
@@ -56,7 +62,9 @@ class SentinelServer:
         self.incarnation = new_incarnation()
         self.log = log.get("sentinel").bind(sentinel=config.id)
         self.outbox = Outbox(bus, config.id)
+        self.hooks = hooks_of(config, bus, clock, self.outbox.say)
         self.mesh_port = 0
+        self.http_url = ""
         self._nursery = nursery
         self._file = VoteFile(config.data_dir, config.id)
         self._core = Sentinel(
@@ -71,10 +79,19 @@ class SentinelServer:
         self._lines = Lines(config.timing, self._ping)
         self._probes: dict[str, NodeProbe] = {}
         self._bus_answers = True
+        self._outage = Outage(config.timing.down_after_s)
         self._found: dict[str, Address] = {peer: _address(text) for peer, text in config.addresses.items()}
         self._links: dict[str, PeerLink] = {}
         self._link_scopes: dict[str, trio.CancelScope] = {}
-        self._lag_s = self._lag_before_s = 0.0  # the worst since the last description of this sentinel, and before
+        self._lag = LoopLag()
+
+    @property
+    def core(self) -> Sentinel:
+        return self._core
+
+    @property
+    def links(self) -> Mapping[str, PeerLink]:
+        return self._links
 
     # --- the rhythm ---
 
@@ -83,7 +100,6 @@ class SentinelServer:
         before = self._core.deadline()
         for effect in self._core.step(event, self.clock.now()):
             self._perform(effect)
-        self._lag_s = max(self._lag_s, self._core.lag_s)
         if self._core.deadline() < before:
             self._wake.set()
 
@@ -161,13 +177,29 @@ class SentinelServer:
             say = self.log.warning if self._bus_answers else self.log.debug  # once per outage, not ten times a second
             say(f"could not {what}", problem=str(error))
             self._bus_answers = False
-            self.feed(fx.BusChanged(False))
+            self._note_bus(False)
             return False
         if not self._bus_answers:
             self.log.info("redis answers again")
             self._bus_answers = True
-        self.feed(fx.BusChanged(True))
+        self._note_bus(True)
         return True
+
+    def _note_bus(self, up: bool) -> None:
+        self.feed(fx.BusChanged(up))
+        name, away_s = self._outage.note(up, self.clock.now())
+        if not name:
+            return
+        event = Event(
+            name=name,
+            source=self.config.id,
+            epoch=self._core.record.epoch,
+            cause=f"{away_s:.1f} s without an answer",
+            at_ms=round(self.clock.wall() * 1000),  # the stream gives it another one: when Redis took it
+        )
+        self.outbox.say(event)
+        if self.hooks is not None:
+            self.hooks.offer(event)
 
     # --- Redis ---
 
@@ -186,7 +218,6 @@ class SentinelServer:
         self.feed(fx.RecordRead(await self.bus.mastership()))
         await self._read_controls()
         await self.bus.publish_sentinel(self.info())
-        self._lag_before_s, self._lag_s = self._lag_s, 0.0
         for peer in await self.bus.sentinels():
             if peer.id in self._core.peers and peer.id not in self.config.addresses:
                 self._found[peer.id] = (peer.mesh_host, peer.mesh_port)
@@ -262,7 +293,8 @@ class SentinelServer:
             members=self._core.membership.members,
             members_version=self._core.membership.version,
             voted_epoch=self._core.voter.state.voted_epoch,
-            loop_lag_s=round(max(self._lag_before_s, self._lag_s), 4),
+            http_url=self.http_url,
+            loop_lag_s=round(self._lag.worst_s, 4),
             pid=os.getpid(),
             version=__version__,
             sent_at=self.clock.wall(),
@@ -271,15 +303,29 @@ class SentinelServer:
     async def start(self) -> None:
         """Open the endpoint and begin to watch."""
         config = self.config
+        trio.lowlevel.add_instrument(self._lag)
         self.mesh_port = await self._nursery.start(
             serve_mesh, config.host, config.mesh_port, config.secret, self._listen
         )
+        if config.http_port is not None:
+            pages = pages_of(self, Metrics(self).page)
+            port = await self._nursery.start(serve_http, config.host, config.http_port, pages)
+            host = config.advertise_host or config.host
+            self.http_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._nursery.start_soon(self.outbox.run, name="sentinel.outbox")
+        if self.hooks is not None:
+            self._nursery.start_soon(self.hooks.run, name="sentinel.hooks")
         self._adjust_links()
         self._nursery.start_soon(self._lines.run, name="sentinel.lines")
         self._nursery.start_soon(self._follow_time, name="sentinel.time")
         self._nursery.start_soon(self._follow_redis, name="sentinel.redis")
-        self.log.info("watching", mesh_port=self.mesh_port, members=len(config.members), quorum=config.effective_quorum)
+        self.log.info(
+            "watching",
+            mesh_port=self.mesh_port,
+            http=self.http_url,
+            members=len(config.members),
+            quorum=config.effective_quorum,
+        )
 
     def _answer(self, question: Question) -> Answer:
         known = question.about == "explain"
@@ -312,12 +358,13 @@ async def run_sentinel(
     on_ready: Callable[[dict[str, object]], None] | None = None,
     stop: trio.Event | None = None,
 ) -> None:
-    """Run a sentinel until `stop` is set. `on_ready` is told id, pid and mesh_port."""
+    """Run a sentinel until `stop` is set. `on_ready` is told id, pid, mesh_port and http_url ("" for none)."""
     async with open_bus(config.redis_url, config.cluster) as bus, trio.open_nursery() as nursery:
         server = SentinelServer(config, bus, nursery, SystemClock())
         await server.start()
         if on_ready is not None:
-            on_ready({"id": config.id, "pid": os.getpid(), "mesh_port": server.mesh_port})
+            ready = {"id": config.id, "pid": os.getpid(), "mesh_port": server.mesh_port, "http_url": server.http_url}
+            on_ready(ready)
         await (trio.Event() if stop is None else stop).wait()
         nursery.cancel_scope.cancel()
         await server.outbox.flush(config.timing.resend_s)

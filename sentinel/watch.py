@@ -24,6 +24,8 @@ from sentinel.health import BySilence, NodeView, acts_under, idle_over_at, judge
 STRETCH_MAX = 3.0
 #: A node that is unregistered, unconnected and silent for this many `down_after_s` is forgotten.
 FORGET_AFTER = 2.0
+#: Changes of workers are gathered for this long, if there was one just before: a small part of any failover.
+GATHER_S = 0.025
 
 
 class Say(Protocol):
@@ -46,6 +48,34 @@ class Heard:
         self.down = frozenset((view.node, view.incarnation) for view in self.views.views if view.down)
 
 
+class Changes:
+    """Changes of the own views that peers have not been told. When the view of the master changed, or when it was quiet,
+    they are told at once; where many nodes go down or come up together, some tens of milliseconds are gathered: each time
+    all that are down are named, so a message for each of n would cost n * n."""
+
+    def __init__(self) -> None:
+        self._waiting = False
+        self._urgent = False
+        self._told_at = float("-inf")
+
+    def note(self, *, urgent: bool) -> None:
+        self._waiting = True
+        self._urgent = self._urgent or urgent
+
+    def due(self, now: float) -> float:
+        """When they have to be told; infinity if there are none."""
+        if not self._waiting:
+            return float("inf")
+        return now if self._urgent else max(now, self._told_at + GATHER_S)
+
+    def told(self, now: float) -> bool:
+        """The views are sent now. Returns whether that tells a change."""
+        told, self._waiting, self._urgent = self._waiting, False, False
+        if told:
+            self._told_at = now
+        return told
+
+
 class Watch:
     """See the module."""
 
@@ -65,6 +95,7 @@ class Watch:
         self._stretched_until = now
         #: Nodes (with incarnation) that were named and did not act since the last master that did.
         self.passed_over: dict[str, str] = {}
+        self.changes = Changes()
         self._say = say
         self._touched: dict[str, None] = {}  # to be judged in the next step; ordered, unlike a set
         self._waiting = BySilence()  # who is not down and would be by time alone
@@ -112,6 +143,9 @@ class Watch:
         for node_id in listed:
             if node_id not in self.nodes:
                 self._add(node_id, now)
+            elif not self.nodes[node_id].tried and node_id != self.record.node:
+                self.nodes[node_id].since = now  # not yet dialled: that is this sentinel's silence
+                self.touch(self.nodes[node_id])
         for node_id, view in list(self.nodes.items()):
             silent_s = now - view.silent_since()
             unknown = node_id not in listed and not view.connected
@@ -213,6 +247,8 @@ class Watch:
             self._waiting.leave(view)
         else:
             self._waiting.enter(view)
+        if was != bool(cause):
+            self.changes.note(urgent=view.id == self.record.node)
         return was != bool(cause)
 
     def _count(self, now: float) -> None:

@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.cluster.controls import NO_CONTROLS, Membership, Switchover, Tags, pause
-from ha_stress.cluster.members import NodeInfo, Role, SentinelInfo
-from ha_stress.mesh.connection import Connection
-from ha_stress.mesh.server import serve_mesh
-from ha_stress.wire.messages import Answer, Question
-from tests.api_support import RECORD, Api
+from ha_stress.cluster.members import Role
+from tests.api_support import RECORD, Api, open_api
+from tests.operator_support import MEMBERS, answering, explanation, node_info, sentinel_info
 from tests.redis_server import plain_client
-
-MEMBERS = ("s1", "s2", "s3")
-
-
-def node_info(node: str, **fields: Any) -> NodeInfo:
-    known: dict[str, Any] = {
-        "id": node,
-        "incarnation": f"i-{node}",
-        "sequence": 1,
-        "priority": 100,
-        "mesh_host": "127.0.0.1",
-        "mesh_port": 1,
-        "api_url": "",
-        "role": Role.WORKER,
-        "epoch": 1,
-    }
-    return NodeInfo(**(known | fields))
-
-
-def sentinel_info(name: str, **fields: Any) -> SentinelInfo:
-    known: dict[str, Any] = {
-        "id": name,
-        "incarnation": f"i-{name}",
-        "mesh_host": "127.0.0.1",
-        "mesh_port": 1,
-        "epoch": 1,
-        "members": MEMBERS,
-        "voted_epoch": 4,
-        "sent_at": time.time(),
-    }
-    return SentinelInfo(**(known | fields))
 
 
 @pytest.fixture
@@ -231,44 +197,13 @@ async def test_the_status_shows_what_was_asked_for_and_what_sentinels_have(peopl
 async def test_controls_that_cannot_be_read_are_a_sentence_in_the_status(peopled: Api, redis_url: str) -> None:
     keys = peopled.node.bus.keys
     plain_client(redis_url).hset(keys.controls, mapping={"revision": "1", "record": b"what"})
+    assert f"delete the key {keys.controls}" in await peopled.refused("POST", "/pause", status=409)
     status = await peopled.call("GET", "/status")
     assert status["controls"] is None and "msgpack" in status["redis"]
     assert [one["id"] for one in status["nodes"]] == ["n1", "n2", "n3"]
 
 
 # Explain and doctor.
-
-
-@asynccontextmanager
-async def answering(name: str, body: dict[str, Any] | None, secret: str = "") -> AsyncIterator[int]:
-    """A mesh endpoint that answers as a sentinel does; with `body` None it never answers. Yields its port."""
-
-    async def handle(connection: Connection) -> None:
-        while True:
-            message = await connection.receive()
-            if isinstance(message, Question) and body is not None:
-                await connection.send(Answer(sender=name, about=message.about, body=json.dumps(body)))
-
-    async with trio.open_nursery() as nursery:
-        yield await nursery.start(serve_mesh, "127.0.0.1", 0, secret, handle)
-        nursery.cancel_scope.cancel()
-
-
-def explanation(name: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "sentinel": name,
-        "epoch": 1,
-        "voted_epoch": 1,
-        "master": {"node": "n1", "incarnation": "i1", "accepted": True, "down": False, "cause": "", "silent_ms": 3.0},
-        "members": list(MEMBERS),
-        "majority": 2,
-        "quorum": 2,
-        "phase": "idle",
-        "would_win": "n2",
-        "candidates": [{"node": "n2", "rank": 1, "dropped": ""}, {"node": "n1", "rank": None, "dropped": "is down"}],
-        "why_no_failover": ["n1 is not down for this sentinel"],
-        "something": "that a later version says",
-    } | fields
 
 
 async def test_every_sentinel_is_asked_at_once_and_silence_is_an_answer(peopled: Api) -> None:
@@ -302,6 +237,38 @@ async def test_an_answer_that_cannot_be_used_is_a_problem_of_that_sentinel(peopl
     first = found["sentinels"][0]
     assert not first["ok"] and first["problem"] and first["explanation"] == {}
     assert "None of the 3 sentinels answers" in found["summary"]
+
+
+async def test_while_redis_is_away_the_doctor_says_so_and_looks_at_the_database(tmp_path: Path) -> None:
+    server = EmbeddedRedis.start(tmp_path / "redis")
+    try:
+        async with open_api(server.url, tmp_path) as api:
+            server.kill()
+            found = await api.call("GET", "/doctor")
+            await api.refused("GET", "/explain", status=503)
+            await api.refused("POST", "/pause", status=503)
+    finally:
+        server.kill()
+    assert [(one["severity"], one["about"]) for one in found["findings"]] == [("problem", "redis"), ("ok", "database")]
+
+
+async def test_only_a_few_look_at_once_and_the_others_are_told(peopled: Api) -> None:
+    async with answering("s1", None) as silent:
+        for name in MEMBERS:
+            await peopled.node.bus.publish_sentinel(sentinel_info(name, mesh_port=silent))
+        statuses: list[int] = []
+
+        async def look() -> None:
+            statuses.append((await peopled.http.get("/api/v1/doctor")).status_code)
+
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                for _ in range(10):
+                    nursery.start_soon(look)
+                # Meanwhile the API is there for everybody else.
+                with trio.fail_after(2):
+                    await peopled.call("GET", "/status")
+    assert statuses.count(200) >= 2 and statuses.count(503) >= 1 and len(statuses) == 10
 
 
 async def test_without_sentinels_explain_says_that_nobody_watches(api: Api) -> None:

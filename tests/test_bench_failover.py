@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+import bench
 from bench import failover
 from bench.failover_figures import FIELDS, OURS, SYSTEMS, VALKEY, Cause, Round, Rounds, report_of, table, verdicts
+from bench.plot_phases import bars, heading, labels, subtitle, title
 from bench.witness import BenchFailed, Seen, Witness
 
 
@@ -92,10 +94,59 @@ def test_ports_are_free_and_different() -> None:
     assert all(0 < port < 65536 for port in ports)
 
 
+# --- the plot ---
+
+
+def conditions() -> dict[str, Any]:
+    return {"conditions": {"down_after_ms": 1000, "valkey": "9.1.2", "cores": 2}}
+
+
+def test_a_bar_is_cut_at_the_medians_in_the_order_in_which_the_marks_came() -> None:
+    ours, theirs = bars(report_of(rounds()), Cause.KILL)
+    assert [(piece.mark, piece.begin_ms, piece.end_ms) for piece in ours.pieces] == [
+        ("detect_ms", 0.0, 50.0),
+        ("announce_ms", 50.0, 90.0),
+        ("act_ms", 90.0, 100.0),
+    ]
+    assert [piece.mark for piece in theirs.pieces] == ["detect_ms", "act_ms", "announce_ms"]
+    assert ours.pieces[-1].rounds_ms == (80.0, 120.0, 100.0)
+    assert (ours.worst_ms, theirs.worst_ms) == (120.0, 2300.0)
+
+
+def test_labels_that_would_touch_stand_together_at_the_last_one() -> None:
+    ours, theirs = bars(report_of(rounds()), Cause.KILL)
+    assert labels(theirs, apart_ms=150) == [(1100, "1,100"), (1300, "1,300"), (2300, "2,300")]
+    assert labels(ours, apart_ms=150) == [(100, "50 | 90 | 100")]
+
+
+def test_the_words_beside_the_plot_are_those_of_the_document() -> None:
+    report = report_of(rounds()) | conditions()
+    assert title(report) == "After kill -9 a successor acts within 120 ms at worst; with Valkey Sentinel, 1,300 ms"
+    assert "3 rounds each" in subtitle(report) and "2 cores" in subtitle(report)
+    assert heading(report, Cause.KILL).endswith("13.0 times as long to act, 25.6 times to announce")
+
+
+def test_every_round_is_drawn_into_a_png(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "new" / "rounds.png"
+    failover.plot(report_of(rounds()) | conditions(), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size < 1 << 20
+
+
+def test_a_place_that_cannot_be_written_costs_no_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").write_text("")
+    failover.plot(report_of(rounds()) | conditions(), tmp_path / "file" / "rounds.png")
+    assert "was not drawn" in capsys.readouterr().err
+
+
 def test_without_matplotlib_the_plot_is_skipped_with_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delattr(bench, "plot_failover", raising=False)
+    monkeypatch.delitem(sys.modules, "bench.plot_failover", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    failover.plot(report_of(rounds()), tmp_path / "rounds.png")
-    assert "matplotlib is not installed" in capsys.readouterr().err
+    failover.plot(report_of(rounds()) | conditions(), tmp_path / "rounds.png")
+    assert "was not drawn" in capsys.readouterr().err
     assert not (tmp_path / "rounds.png").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import trio
@@ -184,6 +185,18 @@ async def test_a_lower_revision_is_refused_and_a_lower_epoch_is_fenced(bus: Bus,
         await bus.assign(MASTER, assignment(3, 6))
     assert caught.value.newest == 8
     assert await bus.assignment("w") == assignment(3, 5)
+
+
+async def test_many_assignments_go_in_one_round_trip_and_those_in_conflict_are_named(bus: Bus) -> None:
+    await bus.repair(MASTER)
+    others = [replace(assignment(3, 2), node=f"w{number}") for number in range(300)]
+    await bus.assign(MASTER, others[7])
+    await bus.assign(MASTER, replace(others[9], revision=3))
+    assert await bus.assign_all(MASTER, others) == [others[9]]
+    assert [await bus.assignment(f"w{number}") for number in (0, 7, 299)] == [others[0], others[7], others[299]]
+    with pytest.raises(Fenced):
+        await bus.assign_all(replace(MASTER, incarnation="2"), others[:2])
+    assert await bus.assign_all(MASTER, []) == []
 
 
 async def test_a_higher_epoch_begins_its_revisions_anew(bus: Bus) -> None:

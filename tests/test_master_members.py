@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from ha_stress.cluster.members import NodeInfo, Role
 from ha_stress.drivers.stress.watch import Seen
@@ -144,3 +145,32 @@ def test_events_count_after_redis_lost_its_data_and_numbers_them_from_1_again() 
     assert seen.is_new(300, 1000)
     assert seen.is_new(1, 1001) and seen.is_new(2, 1001)
     assert not seen.is_new(1, 1001)
+
+
+def test_the_version_counts_what_planning_looks_at_and_nothing_else() -> None:
+    members = membership(info("a", 100.0), info("b", 100.0))
+    versions = [members.version]
+    for changed in (
+        replace(info("a", 101.0), cpu_percent=50.0, loop_lag_s=0.2),
+        replace(info("a", 102.0), applied=(1, 1)),
+        replace(info("a", 103.0), applied=(1, 1), draining=True),
+        replace(info("a", 104.0, "i2"), applied=(1, 1), draining=True),
+    ):
+        members.heard(changed, 1.0)
+        versions.append(members.version)
+    members.expired(EXPIRY_S)
+    versions.append(members.version)
+    assert [after > before for before, after in pairwise(versions)] == [False, True, True, True, True]
+
+
+def test_whoever_was_heard_longest_ago_makes_a_look_at_the_records_due() -> None:
+    members = membership(info("a", 100.0), info("b", 100.0), info("c", 100.0))
+    members.heard(info("a", 101.0), 1.0)
+    members.heard(info("b", 102.0), 2.0)
+    assert not members.overdue(EXPIRY_S - 0.1)
+    assert members.overdue(EXPIRY_S)
+    members.heard(info("c", 103.0), 3.0)
+    assert not members.overdue(EXPIRY_S + 0.9)
+    assert members.overdue(EXPIRY_S + 1.0)
+    members.deaf(4.0)
+    assert not members.overdue(EXPIRY_S + 3.9)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ha_stress.master.outgoing import Outgoing
-from ha_stress.tasks.schedule import Holder, Part, TaskShare
+from dataclasses import replace
+
+from ha_stress.base.limits import ASSIGNMENTS_PER_SEND_MAX, REQUEST_BODY_BYTES_MAX
+from ha_stress.master.outgoing import Outgoing, batches
+from ha_stress.tasks.schedule import Holder, NodeAssignment, Part, TaskShare
 from ha_stress.tasks.spec import HttpRequest
 
 A, B = Holder("a", "i1"), Holder("b", "i1")
@@ -95,3 +98,17 @@ def test_nothing_is_said_to_an_absent_holder_whose_successor_is_there() -> None:
     outgoing.want({A: (share(1.0),)}, absent=[A])
     outgoing.want({Holder("a", "i2"): ()})
     assert [a.incarnation for a in outgoing.due({}, 0.0, RESEND_S)] == ["i2"]
+
+
+def test_assignments_go_in_groups_that_are_bounded_in_number_and_in_bytes_and_none_is_left_out() -> None:
+    def assignment(number: int, body_bytes: int) -> NodeAssignment:
+        some = replace(share(1.0), request=HttpRequest(url="http://127.0.0.1/", body=b"x" * body_bytes))
+        return NodeAssignment(epoch=1, revision=1, node=f"n{number}", incarnation="i", shares=(some,))
+
+    small = [assignment(number, 0) for number in range(2 * ASSIGNMENTS_PER_SEND_MAX + 1)]
+    groups = list(batches(small))
+    assert [len(group) for group in groups] == [ASSIGNMENTS_PER_SEND_MAX, ASSIGNMENTS_PER_SEND_MAX, 1]
+    assert [one for group in groups for one in group] == small
+    large = [assignment(number, REQUEST_BODY_BYTES_MAX // 2) for number in range(5)]
+    assert [len(group) for group in batches([*large, assignment(9, REQUEST_BODY_BYTES_MAX)])] == [2, 2, 1, 1]
+    assert list(batches([])) == []

@@ -167,6 +167,37 @@ async def test_a_probe_pings_each_period_and_reports_every_pong() -> None:
     assert pinged[5][0] - pinged[1][0] >= 4 * timing.ping_period_s - 2 * PING_SLICE_S
 
 
+async def test_a_node_that_answers_nothing_is_hung_up_on_after_down_after_and_dialled_again() -> None:
+    timing = Timing(ping_period_s=0.05, down_after_s=0.2)
+    moments: list[tuple[str, float]] = []
+    again = trio.Event()
+
+    async def take_in(connection: Connection) -> None:
+        while True:
+            await connection.receive()
+
+    def feed(happening: fx.Happening) -> None:
+        moments.append((type(happening).__name__, trio.current_time()))
+        if len(moments) == 3:
+            again.set()
+
+    def ping(number: int) -> Ping:
+        return Ping(sender="s1", number=number, record=FIRST, voted_epoch=1, sentinels=3)
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(serve_mesh, "127.0.0.1", 0, "secret", take_in)
+        lines = Lines(timing, ping)
+        nursery.start_soon(lines.run)
+        address = ("127.0.0.1", port)
+        nursery.start_soon(NodeProbe("n1", address, secret="secret", timing=timing, lines=lines, feed=feed).run)
+        with trio.fail_after(10):
+            await again.wait()
+        nursery.cancel_scope.cancel()
+    assert [name for name, _ in moments[:3]] == ["NodeConnected", "NodeConnectionLost", "NodeConnected"]
+    # It is heard for the last time at the handshake, right before it counts as connected.
+    assert moments[1][1] - moments[0][1] >= timing.down_after_s - 2 * PING_SLICE_S
+
+
 def test_after_a_loss_the_dials_are_fast_and_span_the_confirmation_and_then_they_are_patient() -> None:
     timing = Timing()
     dialler = Dialler(timing)

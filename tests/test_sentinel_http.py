@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -332,3 +334,57 @@ def test_each_page_has_a_line_in_the_module_that_makes_them() -> None:
 
     said: Callable[[str], bool] = lambda path: f"\n{path} " in (pages.__doc__ or "")  # noqa: E731
     assert all(said(path) for path in ("/liveness", "/health", "/readiness", "/metrics", "/explain"))
+
+
+# --- the command ----------------------------------------------------------------------------------------------
+
+
+async def command(
+    valkey: EmbeddedRedis, tmp_path: Path, *options: str, **environment: str
+) -> tuple[int, str, dict[str, Any]]:
+    """`ha-stress sentinel` until it serves or fails: exit status (0: it served), standard error, its ready line if it is
+    to be said."""
+    words = ["-m", "ha_stress", "sentinel", "--members", "s1", "--id", "s1", "--redis", valkey.url]
+    process = await trio.lowlevel.open_process(
+        [sys.executable, *words, "--data-dir", str(tmp_path), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | environment,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        with trio.fail_after(30):
+            ready = await process.stdout.receive_some()
+            if ready:
+                return 0, "", json.loads(ready)
+            said = b""
+            async for chunk in process.stderr:
+                said += chunk
+            return await process.wait(), said.decode(), {}
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_the_command_says_where_its_pages_are_or_serves_none(valkey: EmbeddedRedis, tmp_path: Path) -> None:
+    _, _, ready = await command(valkey, tmp_path, "--json")
+    assert ready["http_url"].startswith("http://127.0.0.1:")
+    _, _, ready = await command(valkey, tmp_path, "--json", "--http-port", "-1")
+    assert ready["http_url"] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "header", "sentence"),
+    [
+        (["--notify-command", "true", "--notify-events", "+tilt, +odwn"], "", "notify_events names '+odwn'"),
+        (["--notify-url", "ftp://x/"], "", "notify_url: write for example https://host/path"),
+        (["--notify-url", "http://x/"], "Authorization=Bearer a b\nX Y=z", "notify_headers.X Y: not an HTTP header"),
+    ],
+)
+async def test_the_command_refuses_hooks_that_could_not_work_with_one_sentence(
+    valkey: EmbeddedRedis, tmp_path: Path, options: list[str], header: str, sentence: str
+) -> None:
+    status, said, _ = await command(valkey, tmp_path, *options, HA_STRESS_NOTIFY_HEADER=header)
+    assert status == 2
+    assert sentence in said and said.count("\n") == 1
+    assert "Bearer" not in said

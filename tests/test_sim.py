@@ -11,26 +11,33 @@ from pathlib import Path
 
 import pytest
 
+from tests.sim import __main__ as command
 from tests.sim import faults, mutants
 from tests.sim.builds import DEFECTS
 from tests.sim.mutants import hunt
-from tests.sim.runner import run_seed, run_seeds
+from tests.sim.report import as_text
+from tests.sim.runner import Summary, run_seed, run_seeds
 
 ROOT = Path(__file__).parent.parent
-SEEDS = 300
-FAULT_KINDS = 21
+SEEDS = 1000
+#: Those of `faults`, the jumping clocks, and the switchover that is asked for in quiet.
+FAULT_KINDS = 26
 #: Each planted defect must show within this many seeds; most show in the first few.
 DEFECT_SEEDS = 300
 
 
-def test_three_hundred_seeds_break_no_invariant() -> None:
-    summary = run_seeds(range(SEEDS))
+def test_a_thousand_seeds_break_no_invariant() -> None:
+    summary = run_seeds(range(SEEDS), jobs=os.cpu_count() or 1)
     assert not summary.failed
     assert summary.seeds == SEEDS
+    assert summary.violations == 0
     assert summary.counts["failovers"] > SEEDS, "the faults must cause failovers, else nothing was tried"
     assert summary.counts["fault_free_seeds"] > 0
     assert summary.counts["writes refused"] > 0, "a superseded master must have run into the fence"
     assert len(summary.faults) == FAULT_KINDS, "every kind of fault must have happened"
+    assert summary.counts["switchovers"] > 0, "the operator must have been obeyed"
+    assert summary.counts["+members"] > 0, "the sentinels must have been exchanged"
+    assert summary.counts["awards refused as late"] > 0, "an award must have been too late"
     assert summary.counts["false_failovers"] < summary.sim_s / 3600, "not one false failover an hour, among faults"
 
 
@@ -43,10 +50,51 @@ def test_the_same_seed_gives_the_same_conversation() -> None:
 
 def test_a_seed_replays_in_another_process_with_another_hash_seed() -> None:
     here = run_seed(7, talk=True)
-    command = [sys.executable, "-m", "tests.sim", "--seed", "7"]
+    again = [sys.executable, "-m", "tests.sim", "--seed", "7"]
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
-    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    said = subprocess.run(again, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout.rstrip().endswith(here.digest)
+
+
+def test_a_life_of_several_storms_is_quiet_after_each() -> None:
+    once, thrice = run_seed(3), run_seed(3, cycles=3)
+    assert thrice.seconds > once.seconds + 2 * 60
+    assert not thrice.violations
+    assert sum(thrice.faults.values()) > sum(once.faults.values())
+
+
+def test_processes_give_the_sum_of_the_same_seeds() -> None:
+    here, there = run_seeds(range(10), jobs=1), run_seeds(range(10), jobs=2)
+    assert here.seeds == there.seeds == 10
+    assert (here.counts, here.faults) == (there.counts, there.faults)
+    assert here.sim_s == pytest.approx(there.sim_s)
+
+
+def test_an_interrupted_run_ends_in_good_order_with_the_sum_of_what_is_done() -> None:
+    def interrupt(summary: Summary) -> None:
+        if summary.seeds:
+            raise KeyboardInterrupt
+
+    summary = run_seeds(range(100_000), jobs=2, on_part=interrupt)
+    assert summary.interrupted
+    assert 0 < summary.seeds < 100
+    assert "interrupted" in as_text(summary)
+    assert summary.as_json()["seeds"] == summary.seeds
+
+
+def test_a_failing_seed_is_told_as_a_conversation_that_ends_in_the_broken_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    defect = "quorum instead of majority"
+    monkeypatch.setattr(sys, "argv", ["sim", "--seeds", "5", "--jobs", "1", "--defect", defect])
+    assert command.main() == 1
+    said = capsys.readouterr().out
+    head, _, conversation = said.partition("How seed ")
+    assert "violation" in head
+    lines = conversation.splitlines()
+    assert "BROKEN  a majority elects" in next(line for line in reversed(lines) if line[:9].strip())
+    assert lines[-1].startswith("The whole conversation: python -m tests.sim --seed ")
+    assert any("your vote of epoch" in line for line in lines)
 
 
 def test_watching_a_seed_does_not_change_it() -> None:

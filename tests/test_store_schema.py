@@ -17,8 +17,9 @@ from sqlalchemy import text
 
 from ha_stress.base.errors import ConfigError, StoreUnavailable
 from ha_stress.cluster.mastership import Mastership
-from ha_stress.store import migrate, schema
+from ha_stress.store import migrate, schema, state
 from ha_stress.store.engine import Database
+from ha_stress.store.faults import mapped
 from ha_stress.store.store import open_store
 from tests.postgresql import NoPostgreSQL, PostgreSQL, private_postgresql
 
@@ -154,3 +155,22 @@ async def test_a_frozen_server_holds_up_not_even_a_cancelled_caller_for_ever(ser
             server.thaw()
         await store.take_over(FIRST)
         assert await store.fence() == FIRST
+
+
+async def test_a_master_that_is_stopped_inside_a_transaction_does_not_keep_its_successor_out(
+    server: PostgreSQL,
+) -> None:
+    """Regression: it held the fence row for up to 30 s."""
+    server.create_database("stopped")
+    second = Mastership(epoch=2, node="b", incarnation="b1")
+    async with open_store(server.url("stopped")) as stopped, open_store(server.url("stopped")) as successor:
+        await stopped.take_over(FIRST)
+        open_transaction = stopped._database.writer.connect()
+        state.move_fence(open_transaction, FIRST, "what it was doing when it was stopped")
+        with trio.fail_after(4.5):
+            await successor.take_over(second)
+        with pytest.raises(StoreUnavailable), mapped():
+            open_transaction.commit()
+        open_transaction.invalidate()
+        open_transaction.close()
+        assert await stopped.fence() == second

@@ -187,6 +187,18 @@ class Cluster:
         finally:
             connection.close()
 
+    def database_is_free(self) -> bool:
+        """Whether anybody could write to it now."""
+        connection = sqlite3.connect(self.database, timeout=0.05, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            connection.close()
+        return True
+
     def ask_gate(self, word: str) -> None:
         assert self.gate.popen.stdin is not None
         self.gate.popen.stdin.write(word.encode() + b"\n")

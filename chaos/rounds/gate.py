@@ -34,10 +34,10 @@ def words_of(data: bytes) -> list[bytes]:
     count, _, rest = data.partition(b"\r\n")
     words: list[bytes] = []
     while count.startswith(b"*") and rest.startswith(b"$") and len(words) < int(count[1:]):
-        size, _, rest = rest.partition(b"\r\n")
-        length = int(size[1:])
-        if len(rest) < length + 2:
+        size, whole, rest = rest.partition(b"\r\n")
+        if not whole or len(rest) < int(size[1:]) + 2:
             break
+        length = int(size[1:])
         words.append(rest[:length])
         rest = rest[length + 2 :]
     return words

@@ -37,7 +37,8 @@ class History:
     leaders: dict[int, str] = field(default_factory=dict)
     acted: dict[int, str] = field(default_factory=dict)
     votes: dict[str, tuple[int, str]] = field(default_factory=dict)
-    loss_declared: bool = False
+    #: Until when the record may be below the highest epoch: "" not at all, "declared", "seen" to have fallen.
+    loss: str = ""
     looks: int = 0
     _violations: dict[Violation, None] = field(default_factory=dict)
 
@@ -52,16 +53,18 @@ class History:
 
     def declare_loss(self) -> None:
         """Redis is about to lose its data: its record may fall, until whoever knows more has repaired it."""
-        self.loss_declared = True
+        self.loss = "declared"
 
     def see_record(self, record: Identity, lease: str) -> None:
         """Record and lease as they were at one instant. The lease is "epoch:node:incarnation" or ""."""
         self.looks += 1
         epoch = record[0]
-        if not self.loss_declared:
+        if not self.loss:
             self.expect(epoch >= self.highest, "epoch-never-falls", f"an epoch of at least {self.highest}", record)
-        elif epoch >= self.highest:
-            self.loss_declared = False
+        elif epoch < self.highest:
+            self.loss = "seen"
+        elif self.loss == "seen":
+            self.loss = ""  # repaired: from here on it may not fall again
         if epoch:
             won = self.winners.setdefault(epoch, record)
             self.expect(won == record, "one-winner-per-epoch", f"{won} for ever", record)
@@ -81,7 +84,7 @@ class History:
 
     def fence_is_covered(self) -> None:
         """After both were seen: nobody writes to the database under an epoch that no record gave."""
-        if not self.loss_declared:
+        if not self.loss:
             expected = f"at most epoch {self.highest}"
             self.expect(self.fence[0] <= self.highest, "fence-not-above-the-record", expected, self.fence)
 
@@ -125,6 +128,7 @@ class History:
 
     def close(self) -> None:
         """The cluster has settled: nothing may be missing any more."""
+        self.loss = ""
         self.expect(
             self.record[0] >= self.highest, "record-is-repaired", f"a record of epoch {self.highest}", self.record
         )

@@ -57,12 +57,15 @@ def table(document: dict[str, Any], meanings: dict[str, str]) -> Table:
     shown = Table(title=f"{document['rounds']} rounds under load", title_justify="left", show_footer=True)
     shown.add_column("fault", footer="all", no_wrap=True)
     if meanings:
-        shown.add_column("what is done", no_wrap=True)
+        shown.add_column("what is done")
     shown.add_column("rounds", justify="right", footer=str(document["rounds"]))
-    shown.add_column("failover ms\nmedian", justify="right")
+    shown.add_column("failover ms\nmedian", no_wrap=True, justify="right")
     shown.add_column("\nworst", justify="right")
     shown.add_column(
-        "uncovered\narrivals", justify="right", footer=f"{document['uncovered']} of {document['arrivals']}"
+        "uncovered\narrivals",
+        no_wrap=True,
+        justify="right",
+        footer=f"{document['uncovered']} of {document['arrivals']}",
     )
     shown.add_column("violations", no_wrap=True, justify="right", footer=str(document["violations"]))
     for fault in document["faults"]:

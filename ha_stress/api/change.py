@@ -9,7 +9,7 @@ from typing import Any, Final
 from ha_stress import log
 from ha_stress.api.port import ApiNode
 from ha_stress.base.clock import SystemClock
-from ha_stress.base.errors import BusUnavailable, Conflict, NotFound, Unavailable
+from ha_stress.base.errors import BusUnavailable, Conflict, NotFound, ProtocolError, Unavailable
 from ha_stress.cluster.controls import Controls, Tags
 from ha_stress.cluster.events import Event
 from ha_stress.cluster.mastership import Mastership, newer
@@ -37,7 +37,7 @@ async def change(node: ApiNode, make: Callable[[Controls], Controls], told: Call
 
     `make` raises Conflict for what cannot be. Unavailable if others were faster each time.
     """
-    stands = await node.bus.controls()
+    stands = await _stands(node)
     for _ in range(ATTEMPTS_MAX):
         wanted = make(stands)
         if wanted.revision == stands.revision:
@@ -47,6 +47,14 @@ async def change(node: ApiNode, make: Callable[[Controls], Controls], told: Call
             await _tell(node, told(stands), stands)
             return stands
     raise Unavailable("others change the same record all the time; try again")
+
+
+async def _stands(node: ApiNode) -> Controls:
+    try:
+        return await node.bus.controls()
+    except ProtocolError as error:
+        key = node.bus.keys.controls
+        raise Conflict(f"{error}; delete the key {key}: a sentinel writes the last good record back") from None
 
 
 async def _tell(node: ApiNode, told: Told, controls: Controls) -> None:

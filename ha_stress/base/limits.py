@@ -100,3 +100,5 @@ NOTIFICATIONS_WAITING_MAX: Final = 2 * NOTIFICATIONS_TAKEN_MAX
 NOTIFICATION_OUTPUT_BYTES_MAX: Final = 2_048
 #: Tasks whose books one scrape of a master's metrics reads: each is a query, and a scrape comes every few seconds.
 METRICS_TASKS_MAX: Final = 50
+#: Assignments in one pipeline to Redis: about 100 KiB, as long as their request bodies are small.
+ASSIGNMENTS_PER_SEND_MAX: Final = 100

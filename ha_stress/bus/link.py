@@ -127,6 +127,10 @@ class Script:
     def __call__(self, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
         return self._script(keys=list(keys), args=list(args))
 
+    def queue(self, pipeline: Any, keys: Sequence[str], args: Sequence[str | int | bytes]) -> None:
+        """Append a call to a pipeline of the same server; its answer is among those of `pipeline.execute()`."""
+        self._script(keys=list(keys), args=list(args), client=pipeline)
+
 
 class Link:
     """Runs calls against one Redis. Made by `open_bus`, closed by it."""

@@ -37,23 +37,42 @@ class WorkPart(Part):
         Fenced if `record` is not what stands, or if a higher epoch has assigned already; Conflict if this epoch has
         written a higher revision.
         """
-        node = assignment.node
-        keys = (self.keys.mastership, self.keys.assignment(node), self.keys.assignment_versions)
-        args = (
-            record.epoch,
-            record.node,
-            record.incarnation,
-            node,
-            assignment.epoch,
-            assignment.revision,
-            encode(assignment),
-            self.keys.task_channel(node),
-        )
-        code, epoch = await self._link.run("assign", keys, args)
-        if code == 0:
-            raise Fenced(record.epoch, int(epoch), f"assignment of {node}")
-        if code == -1:
+        if await self.assign_all(record, (assignment,)):
+            node = assignment.node
             raise Conflict(f"{node} has a higher revision than {assignment.revision} in epoch {assignment.epoch}")
+
+    async def assign_all(self, record: Mastership, assignments: Sequence[NodeAssignment]) -> list[NodeAssignment]:
+        """`assign` for each of them, in one round trip. Returns those that are in conflict; the others are written.
+
+        Fenced if any is fenced: then some may have been written before the successor's record was.
+        """
+        script = self._link.script("assign")
+
+        def write(client: Any) -> Any:
+            pipeline = client.pipeline(transaction=False)
+            for assignment in assignments:
+                node = assignment.node
+                keys = (self.keys.mastership, self.keys.assignment(node), self.keys.assignment_versions)
+                args = (
+                    record.epoch,
+                    record.node,
+                    record.incarnation,
+                    node,
+                    assignment.epoch,
+                    assignment.revision,
+                    encode(assignment),
+                    self.keys.task_channel(node),
+                )
+                script.queue(pipeline, keys, args)
+            return pipeline.execute()
+
+        conflicts = []
+        for assignment, (code, epoch) in zip(assignments, await self._link.call(write), strict=True):
+            if code == 0:
+                raise Fenced(record.epoch, int(epoch), f"assignment of {assignment.node}")
+            if code == -1:
+                conflicts.append(assignment)
+        return conflicts
 
     async def assignment(self, node_id: str) -> NodeAssignment | None:
         """The node's desired state; None if it never had one."""

@@ -29,7 +29,17 @@ _KINDS: dict[int, type[UserError]] = {404: NotFound, 409: Conflict}
 
 
 class ClusterUnreachable(Unavailable):
-    """No node of the cluster answered; the sentence says what was tried and what to do."""
+    """No node of the cluster answered; the sentence says what was tried and what to do.
+
+    Attributes:
+        tried: where was asked, each with the reason.
+    """
+
+    def __init__(self, tried: str) -> None:
+        super().__init__(
+            f"no node of the cluster answers ({tried}); start one with `ha-stress up`, or name a node with --api URL"
+        )
+        self.tried = tried
 
 
 def data_dir_of(option: Path | None) -> Path:
@@ -216,7 +226,7 @@ class Client:
             if not answer.is_success:
                 raise _KINDS.get(answer.status_code, UserError)(str(document["error"]))
             return document
-        raise ClusterUnreachable(_unreachable(refusals))
+        raise ClusterUnreachable("; ".join(f"{url}: {why}" for url, why in refusals.items()))
 
     def _task(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = self.call(method, path, body, key="id")
@@ -285,8 +295,3 @@ def _unconnected(why: str) -> str:
         return "nothing listens there"
     name_unknown = any(text in why for text in ("Name or service not known", "nodename nor servname", "getaddrinfo"))
     return "there is no host of that name" if name_unknown else why
-
-
-def _unreachable(refusals: dict[str, str]) -> str:
-    tried = "; ".join(f"{url}: {why}" for url, why in refusals.items())
-    return f"no node of the cluster answers ({tried}); start one with `ha-stress up`, or name a node with --api URL"

@@ -54,8 +54,8 @@ def by_a_node(api: list[str], data_dir: Path | None, ask: Callable[[Client], dic
     with Client(find_urls(api, data_dir)) as client:
         try:
             return ask(client)
-        except ClusterUnreachable:
-            words = f"No node answers at {', '.join(client.urls)}; looking from here instead."
+        except ClusterUnreachable as error:
+            words = f"No node answers ({error.tried}); looking from here instead."
             console(stderr=True).print(words, style="yellow", markup=False, soft_wrap=True)
             return None
 

@@ -109,8 +109,8 @@ def votes_table(votes: Mapping[str, str]) -> RenderableType:
 
 def candidates_table(candidates: Sequence[Mapping[str, Any]], *, won: str = "won") -> Table:
     """Best first, then the dropped ones with the rule that dropped them. `won` is what is said of the best."""
-    right = ("rank", "priority", "cpu bucket", "sequence", "cpu %", "memory %")
-    table = grid("rank", "node", "priority", "cpu bucket", "sequence", "cpu %", "memory %", "verdict", right=right)
+    right = ("rank", "prio", "bucket", "seq", "cpu %", "mem %")
+    table = grid("rank", "node", "prio", "bucket", "seq", "cpu %", "mem %", "verdict", right=right)
     ordered = sorted(candidates, key=lambda one: (one.get("rank") is None, one.get("rank") or 0, one["node"]))
     best = min((one["rank"] for one in candidates if one.get("rank") is not None), default=None)
     for one in ordered:

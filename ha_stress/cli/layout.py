@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 #: Columns of words and addresses: they give way on a narrow terminal, so that names and figures stay whole.
-_FLOWING = {"address", "api", "name", "outcome", "remarks", "shares", "verdict", "why"}
+_FLOWING = {"address", "api", "master", "name", "outcome", "remarks", "shares", "verdict", "why"}
 
 
 def grid(*columns: str, right: Sequence[str] = ()) -> Table:

@@ -94,7 +94,7 @@ def tag(
     as_json: options.Json = False,
 ) -> None:
     """Set a node's tags; what is not named stays. Without options: show them."""
-    from ha_stress.base.errors import ConfigError
+    from ha_stress.base.errors import ConfigError, NotFound
 
     if priority is not None and no_priority:
         raise ConfigError("give --priority or --no-priority, not both")
@@ -107,6 +107,10 @@ def tag(
             tags["draining"] = draining
         if priority is not None or no_priority or draining is not None:
             changed = client.set_tags(node, tags)
+        elif node not in changed["tags"]:
+            known = sorted(one["id"] for one in client.status()["nodes"])
+            if node not in known:
+                raise NotFound(f"no living node is called {node}; there are {', '.join(known)}")
     words = [] if tags["priority"] is None else [f"priority {tags['priority']}"]
     words += ["draining"] if tags["draining"] else []
     tell(changed, as_json, f"{node}: {', '.join(words) or 'no tags'}.", "bold")

@@ -51,7 +51,11 @@ def hand_over(client: Client, to: str, timeout_s: float) -> Outcome:
         # Asked again at another node because the first answer was lost, the wish may have come true meanwhile.
         if client.status()["epoch"] == epoch:
             return Outcome(ok=False, old=old, new="", epoch=epoch, duration_ms=0.0, why=str(error))
-    status = _wait(client, lambda found: _moved(found, epoch), began + timeout_s)
+    try:
+        status = _wait(client, lambda found: _moved(found, epoch), began + timeout_s)
+    except KeyboardInterrupt:
+        client.withdraw_switchover()  # who gives up waiting does not want it any more
+        raise
     withdrawn = False
     if status is None:
         client.withdraw_switchover()

@@ -19,10 +19,10 @@ from ha_stress.wire.messages import Answer, Question
 #: A sentinel on the same network answers within milliseconds; one that needs a second is as good as away.
 ANSWER_TIMEOUT_S: Final = 1.0
 #: A sentinel that has described itself within this time of the newest is asked, though nobody names it as a member.
-RECENT_S: Final = 60.0
+RECENT_S: Final = 10.0
 #: Nodes that are dialled: a wrong secret shows at the first ones.
 DIALLED_MAX: Final = 100
-_DIALS_AT_ONCE: Final = 20
+_DIALS_AT_ONCE: Final = 50
 
 
 def worth_asking(sentinels: Sequence[SentinelInfo]) -> list[SentinelInfo]:

@@ -13,8 +13,10 @@ nothing by itself (a Redis that lost its data has none at all). In the original 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from ha_stress.base.limits import MEMBERS_REMEMBERED_MAX
 from ha_stress.cluster.members import NodeInfo
@@ -46,7 +48,9 @@ class Membership:
         self._me = me
         self._expiry_s = expiry_s
         self._known: dict[str, NodeInfo] = {}
-        self._heard_at: dict[str, float] = {}
+        self._heard_at: OrderedDict[str, float] = OrderedDict()  # who was silent for longest comes first
+        #: Counts the changes of what planning and sending look at.
+        self.version = 0
         #: Holders that are gone, with the `sent_at` that a description must be above to bring them back.
         self._gone: dict[Holder, float] = {}
 
@@ -67,8 +71,11 @@ class Membership:
         self._gone.pop(holder_of(info), None)
         self._known[info.id] = info
         self._heard_at[info.id] = now
+        self._heard_at.move_to_end(info.id)
         if known is None:
             changes.append(Joined(info=info))
+        if known is None or _standing(known) != _standing(info):
+            self.version += 1
         return changes
 
     def read(self, infos: Iterable[NodeInfo], now: float) -> list[Change]:
@@ -95,7 +102,7 @@ class Membership:
 
     def overdue(self, now: float) -> bool:
         """Whether somebody has been silent for too long. Read the records before calling `expired`."""
-        return any(now - heard_at >= self._expiry_s for heard_at in self._heard_at.values())
+        return any(now - heard_at >= self._expiry_s for heard_at in islice(self._heard_at.values(), 1))
 
     def expired(self, now: float) -> list[Change]:
         """The records have just been read, so whoever is still silent is gone."""
@@ -107,7 +114,7 @@ class Membership:
 
     def deaf(self, now: float) -> None:
         """Nothing could be heard up to `now` (Redis does not answer): the silence proves nothing about anybody."""
-        self._heard_at = dict.fromkeys(self._heard_at, now)
+        self._heard_at = OrderedDict.fromkeys(self._heard_at, now)
 
     def known_gone(self, holder: Holder) -> bool:
         """Whether there is evidence that this process is gone, more than that nothing was heard of it."""
@@ -118,6 +125,7 @@ class Membership:
     def _remove(self, info: NodeInfo, cause: str) -> Gone:
         del self._known[info.id]
         del self._heard_at[info.id]
+        self.version += 1
         self._remember(holder_of(info), info.sent_at)
         return Gone(info=info, cause=cause)
 
@@ -125,3 +133,8 @@ class Membership:
         self._gone[holder] = sent_at
         while len(self._gone) > MEMBERS_REMEMBERED_MAX:
             del self._gone[next(iter(self._gone))]
+
+
+def _standing(info: NodeInfo) -> tuple[object, ...]:
+    """All that planning and sending look at."""
+    return (info.role, info.healthy, info.draining, info.leaving, info.applied)

@@ -9,9 +9,10 @@ too, once, so that it finds that when it wakes up and reads, before it goes on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ha_stress.base.limits import ASSIGNMENTS_PER_SEND_MAX, REQUEST_BODY_BYTES_MAX
 from ha_stress.tasks.schedule import Holder, NodeAssignment, TaskShare
 
 
@@ -89,3 +90,18 @@ class Outgoing:
     def _shares(self, holder: Holder) -> tuple[TaskShare, ...] | None:
         said = self._said.get(holder)
         return None if said is None else said.assignment.shares
+
+
+def batches(assignments: Iterable[NodeAssignment]) -> Iterator[list[NodeAssignment]]:
+    """In groups that Redis takes in one go: bounded in number, and in bytes by the largest that may be sent alone."""
+    batch: list[NodeAssignment] = []
+    bytes_left = REQUEST_BODY_BYTES_MAX
+    for assignment in assignments:
+        size = sum(len(share.request.body) for share in assignment.shares)
+        if batch and (len(batch) == ASSIGNMENTS_PER_SEND_MAX or size > bytes_left):
+            yield batch
+            batch, bytes_left = [], REQUEST_BODY_BYTES_MAX
+        batch.append(assignment)
+        bytes_left -= size
+    if batch:
+        yield batch

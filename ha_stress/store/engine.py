@@ -24,6 +24,8 @@ BUSY_TIMEOUT_S: Final = 5.0
 CONNECT_TIMEOUT_S: Final = 3
 #: The server cancels a statement that takes longer.
 STATEMENT_TIMEOUT_S: Final = 5
+#: A master that is stopped inside a transaction holds the fence row. Its successor shall not wait for it to go on.
+IDLE_IN_TRANSACTION_S: Final = 2
 #: A server that is frozen cannot cancel anything: after this our side cuts its connections.
 CALL_TIMEOUT_S: Final = 8.0
 
@@ -48,7 +50,8 @@ class Database:
             "keepalives_idle": CONNECT_TIMEOUT_S,
             "keepalives_interval": 1,
             "keepalives_count": 3,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c idle_in_transaction_session_timeout=30s",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S}s"
+            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s",
             "application_name": "ha-stress",
         }
         try:

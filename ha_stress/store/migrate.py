@@ -38,7 +38,8 @@ def migrate(database: Database) -> bool:
             return False
     with database.writer.begin() as connection:  # SQLite: this takes the write lock
         if not database.is_sqlite:
-            connection.execute(text(f"SET LOCAL statement_timeout = '{MIGRATION_TIMEOUT_S}s'"))
+            for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):  # reading Alembic takes a while
+                connection.execute(text(f"SET LOCAL {limit} = '{MIGRATION_TIMEOUT_S}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
         if _up_to_date(connection):  # somebody else did it while we waited for the lock
             return False

@@ -1,6 +1,7 @@
 """What can happen next in a state, and the state after it. A move is a kind and a number: a process, or a thing under way.
 
 Reductions, each with the reason why nothing is lost by it:
+  - A master writes and commands once an instant at most; a second write of the same mastership repeats the first.
   - Losing a message needs no move of its own: it is one that is held back (and paid for as late) and then never arrives.
   - A vote write is durable and acknowledged in one move: between the two only the disk of one sentinel differs, and the one
     event that can tell, its death, is a move in both variants.
@@ -14,7 +15,20 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ha_stress.wire.messages import Views
-from tests.explore.budget import CRASH, DISK, DOUBLED, FORGET, FREE, HEAL, LATE, ORDER, OVERTAKE, PAUSE, RESTART, UNANSWERED
+from tests.explore.budget import (
+    CRASH,
+    DISK,
+    DOUBLED,
+    FORGET,
+    FREE,
+    HEAL,
+    LATE,
+    ORDER,
+    OVERTAKE,
+    PAUSE,
+    RESTART,
+    UNANSWERED,
+)
 from tests.explore.redis import Stored
 from tests.explore.settings import MAJORITY, PEOPLE, REDIS
 from tests.explore.state import NODE_NUMBERS, SENTINEL_NUMBERS, Draft, State
@@ -56,8 +70,8 @@ def moves(world: World, state: State, horizon: int) -> Iterator[Move]:
 
 
 def _ordinary(world: World, draft: Draft, awake: list[int]) -> Iterator[Move]:
-    """What happens without any fault, first the first: turns and writes of a master, then what was sent, as it was sent, then
-    what a hint leads to."""
+    """What happens without any fault, first the first: turns and writes of a master, then what was sent, in the order of
+    sending, then what a hint leads to."""
     for who in awake:
         if draft.due >> who & 1:
             yield Move("turn", who)
@@ -168,12 +182,9 @@ def after(world: World, state: State, move: Move) -> tuple[State, tuple[str, ...
 
 
 def _act(world: World, draft: Draft, who: int) -> None:
-    side = draft.sides[who]
-    draft.settle(who, world.nodes.act(who, side, draft.instant))
-    for worker in NODE_NUMBERS:
-        if worker != who and draft.alive(worker) and draft.joined(who, worker):
-            life = world.nodes.sides[draft.sides[worker]].life
-            draft.send(world.nodes.command(who, side, worker, life))
+    reached = [other for other in NODE_NUMBERS if other != who and draft.alive(other) and draft.joined(who, other)]
+    others = tuple((other, world.nodes.sides[draft.sides[other]].life) for other in reached)
+    draft.settle(who, world.nodes.act(who, draft.sides[who], draft.instant, others))
 
 
 def _fail(world: World, draft: Draft, code: int, *, renamed: bool) -> None:

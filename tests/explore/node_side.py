@@ -24,14 +24,16 @@ from tests.sim.builds import Build
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSide:
     """`core` None: it does not run. `lease_until` is what this process was really given, less the margin. `master_of` is the
-    mastership that its master role was begun for; `acted` the epoch under which it has written already."""
+    mastership that its master role was begun for, `commanded` the epoch under which it has commanded already, `wrote_at` the
+    instant of its last write."""
 
     core: int | None
     worker: int
     life: int
     lease_until: float = float("-inf")
     master_of: Mastership = NOBODY
-    acted: int = 0
+    commanded: int = 0
+    wrote_at: int = -1
 
 
 class Standing(NamedTuple):
@@ -99,17 +101,20 @@ class NodePart:
             known = self._standing[who, side, instant] = self._look(who, self.sides[side], instant)
         return known
 
-    def act(self, who: int, side: int, instant: int) -> Reaction:
-        """The master writes to the store and commands every node but itself."""
+    def act(self, who: int, side: int, instant: int, others: tuple[tuple[int, int], ...]) -> Reaction:
+        """The master writes to the store, and if it is the first time under this epoch it commands the others (process and
+        life)."""
         was = self.sides[side]
         record = was.master_of
         notes: list[Note] = [("store_write", (record.epoch, record.node, record.incarnation))]
-        return Reaction(self.sides.of(replace(was, acted=record.epoch)), (), self._noted(notes))
-
-    def command(self, who: int, side: int, to: int, life: int) -> int:
-        epoch = self.sides[side].master_of.epoch
-        assignment = NodeAssignment(epoch=epoch, revision=1, node=PEOPLE[to], incarnation=incarnation(to, life))
-        return self._things.of(Command(who, to, assignment))
+        things: list[Thing] = []
+        if was.commanded < record.epoch:
+            for to, life in others:
+                name = incarnation(to, life)
+                assignment = NodeAssignment(epoch=record.epoch, revision=1, node=PEOPLE[to], incarnation=name)
+                things.append(Command(who, to, assignment))
+        after = self.sides.of(replace(was, commanded=record.epoch, wrote_at=instant))
+        return Reaction(after, tuple(self._things.of(thing) for thing in things), self._noted(notes))
 
     def obey(self, who: int, side: int, command: Command) -> Reaction:
         """A command of a master, considered by the real worker core."""
@@ -187,7 +192,7 @@ class NodePart:
             version=VERSION,
         )
         pong = fx.PongReceived(PEOPLE[who], Pong(number=0, info=info, record=core.record))
-        begun = side.master_of.epoch > side.acted and side.master_of == core.record
+        begun = side.master_of.epoch > 0 and side.master_of == core.record and side.wrote_at < instant
         return Standing(
             epoch=core.record.epoch,
             pong=self._sentinel_events.of(pong),
@@ -203,5 +208,3 @@ class NodePart:
 
 def incarnation(who: int, life: int) -> str:
     return f"{PEOPLE[who]}.{life}"
-
-

@@ -1,4 +1,4 @@
-"""Breadth-first search through all states that a start leads to, each visited once. So a counterexample is a shortest one."""
+"""Breadth-first search through all states that a start leads to, each visited once; a counterexample is a shortest one."""
 
 from __future__ import annotations
 

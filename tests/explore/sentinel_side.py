@@ -1,4 +1,4 @@
-"""One sentinel: its core (a number on the shelf), its disk, its life. Each step of a core is computed once and remembered."""
+"""One sentinel: its core (a number on the shelf), its disk, its life. A step of a core is computed once and remembered."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ class SentinelPart:
     def describe(self, side: int) -> list[str]:
         """For people: what it sees and at what stage its campaign is."""
         core: Sentinel = self.shelf.take(self._running(side))
-        down = [f"sees {view.id} {_how_down(view)}" for view in core.watch.nodes.values() if view.down_since is not None]
+        down = [
+            f"sees {view.id} {_how_down(view)}" for view in core.watch.nodes.values() if view.down_since is not None
+        ]
         stage = f"is at {core.campaign.phase.name} {core.campaign.epoch}"
         tilt = ["is in tilt"] if core.watch.tilt else []
         return [stage, f"knows epoch {core.record.epoch}", *down, *tilt]

@@ -1,5 +1,5 @@
-"""Who plays, and the coarse clock. Time passes in instants, each a hair longer than the unit in which all timing is given, so
-that a deadline one unit ahead (plus the rounding that the cores add to it) is met at exactly the next instant."""
+"""Who plays, and the coarse clock. Time passes in instants, each a hair longer than the unit in which all timing is given,
+so that a deadline one unit ahead (plus the rounding that the cores add to it) is met at exactly the next instant."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ TIMING = Timing(
     tilt_s=1.0,
 )
 
-SENTINEL_CONFIGS = {
-    name: SentinelConfig(id=name, members=SENTINELS, data_dir="", timing=TIMING) for name in SENTINELS
-}
+SENTINEL_CONFIGS = {name: SentinelConfig(id=name, members=SENTINELS, data_dir="", timing=TIMING) for name in SENTINELS}
 NODE_CONFIGS = {
     name: NodeConfig(id=name, database_url="none", timing=TIMING, sentinels=len(SENTINELS)) for name in NODES
 }

@@ -80,7 +80,7 @@ def frozen(value: Any) -> Hashable:
     if kind in ATOMS:
         return value  # type: ignore[no-any-return]
     if kind is float:
-        return round(value, TIME_DECIMALS)
+        return round(float(value), TIME_DECIMALS)
     if frozen_fields(value):
         return _frozen_record(value)
     if isinstance(value, tuple | list):

@@ -1,17 +1,16 @@
-"""Where the explorations begin. Each start is reached from nothing by moves of the same world, so it is a state that can be."""
+"""Where the explorations begin. Each start is reached from nothing by moves of the same world, so it can really be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ha_stress.wire.messages import PreVoteRequest, Views
-from tests.explore.budget import NOTHING, ORDER, Budget, budget
+from tests.explore.budget import NOTHING, ORDER, Budget, named, parse
 from tests.explore.moves import Move, after, moves
 from tests.explore.search import Bound
-from tests.explore.settings import NUMBER, PEOPLE, REDIS
 from tests.explore.state import NODE_NUMBERS, SENTINEL_NUMBERS, State, cut_bit
-from tests.explore.things import Asked, Said, Thing
+from tests.explore.things import Asked, Command, Said, Thing
 from tests.explore.world import World
 
 N1, N2 = NODE_NUMBERS
@@ -37,8 +36,9 @@ class Stage:
         self._sound(broken)
 
     def go_on(self) -> None:
-        """Whatever comes first."""
-        move = next(moves(self.world, self.state, self.state.instant + 1))
+        """Whatever comes first; who sleeps, sleeps on."""
+        possible = moves(self.world, self.state, self.state.instant + 1)
+        move = next(move for move in possible if move.kind != "resume")
         self.do(move.kind, move.what)
 
     def until(self, wanted: Callable[[], bool]) -> None:
@@ -85,8 +85,9 @@ def two_candidates(stage: Stage) -> None:
 
 
 def master_cut_off(stage: Stage) -> None:
-    """The master still has Redis and its lease; no sentinel and no node reaches it, and their patience ends now."""
-    stage.cut(*((N1, who) for who in range(len(PEOPLE)) if who != N1))
+    """The master has Redis, its lease and one sentinel; the other two and the worker do not reach it, and their patience
+    ends now."""
+    stage.cut((N1, S1), (N1, S2), (N1, N2))
     stage.until(lambda: stage.state.instant == SETTLED_AT + 1)
 
 
@@ -112,7 +113,7 @@ def voter_restarts(stage: Stage) -> None:
     """The first candidate has the votes that it needs on the disks, and has not heard of them; a voter has died since."""
     two_candidates(stage)
     stage.until(lambda: _votes_on_disk(stage) >= 2)
-    stage.do("crash", S3)
+    stage.do("crash", S2)
 
 
 def award_under_way(stage: Stage) -> None:
@@ -122,16 +123,22 @@ def award_under_way(stage: Stage) -> None:
 
 
 def sentinel_stalled(stage: Stage) -> None:
-    """A sentinel was stopped for so long that it must distrust itself; meanwhile the master died."""
-    stage.until(lambda: not stage.state.due and not stage.state.pending)
+    """The master is dead and all have seen it; then a sentinel was stopped for so long that it must distrust itself."""
+    two_candidates(stage)
     stage.do("pause", S3)
     stage.until(lambda: stage.state.instant == SETTLED_AT + 2)
-    stage.do("crash", N1)
 
 
 def first_race(stage: Stage) -> None:
     """The very beginning: nobody is master, both nodes have started."""
     stage.state = stage.world.beginning(NOTHING)
+
+
+def command_under_way(stage: Stage) -> None:
+    """The first master has acted, and was killed while its command to the worker was under way."""
+    stage.state = stage.world.beginning(NOTHING)
+    stage.until(lambda: stage.has(lambda thing: isinstance(thing, Command)))
+    stage.do("crash", N1)
 
 
 def _views(thing: Thing) -> bool:
@@ -145,3 +152,43 @@ def _asks_of(sender: int) -> Callable[[Thing], bool]:
 def _votes_on_disk(stage: Stage) -> int:
     disks = [stage.world.sentinels.sides[stage.state.sides[who]].disk for who in SENTINEL_NUMBERS]
     return sum(disk.voted_epoch > 1 for disk in disks)
+
+
+STARTS: Mapping[str, Callable[[Stage], None]] = {
+    stage.__name__.replace("_", " "): stage
+    for stage in (
+        first_race,
+        master_dead,
+        two_candidates,
+        voter_restarts,
+        award_under_way,
+        master_cut_off,
+        master_paused,
+        sentinel_stalled,
+        redis_empty,
+        command_under_way,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """A start and how far to go from it: how much may go wrong, and how long."""
+
+    start: str
+    budget: Budget
+    bound: Bound
+
+    @property
+    def name(self) -> str:
+        faults = ", ".join(f"{kind} {number}" for kind, number in named(self.budget).items())
+        return f"{self.start} ({faults or 'no faults'})"
+
+    def begin(self, world: World) -> State:
+        stage = Stage(world)
+        STARTS[self.start](stage)
+        return stage.state._replace(budget=self.budget)
+
+
+def exploration(start: str, faults: str, horizon: int, depth: int = 0) -> Exploration:
+    return Exploration(start=start, budget=parse(faults), bound=Bound(horizon=horizon, depth=depth))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.explore.budget import FREE, OVERTAKE, Budget
 from tests.explore.sentinel_side import Reaction
-from tests.explore.settings import NODES, NUMBER, PEOPLE, REDIS, SENTINELS
+from tests.explore.settings import NODES, NUMBER, REDIS, SENTINELS
 from tests.explore.things import Answered, Asked, Said
 
 if TYPE_CHECKING:
@@ -41,7 +41,19 @@ class State(NamedTuple):
 class Draft:
     """A state that is being changed by one move. `broken` collects the sentences that the move has broken."""
 
-    __slots__ = ("asleep", "broken", "budget", "cuts", "due", "history", "instant", "pending", "redis", "sides", "world")
+    __slots__ = (
+        "asleep",
+        "broken",
+        "budget",
+        "cuts",
+        "due",
+        "history",
+        "instant",
+        "pending",
+        "redis",
+        "sides",
+        "world",
+    )
 
     def __init__(self, world: World, state: State) -> None:
         self.world = world
@@ -122,7 +134,7 @@ class Draft:
             self.pending.append(code)
 
     def forget_things_of(self, who: int) -> None:
-        """A process died: what was on its way to it is lost with its connections; what it asked of Redis may still be done."""
+        """A process died: what was on its way to it is lost with its connections; what it asked of Redis may yet be done."""
         world = self.world
         pending, self.pending = self.pending, []
         for code in pending:
@@ -135,5 +147,3 @@ class Draft:
     def orphan(self, asked: Asked) -> int:
         """A command for whose answer nobody waits any more."""
         return self.world.things.of(Asked(-1, asked.script, asked.record, 0))
-
-

@@ -67,7 +67,9 @@ def _thing(thing: Thing) -> tuple[str, str]:
         case Writing(to, state):
             return NAMES[to], f"writes {brief(state)}"
         case Asked(sender, script, record):
-            return NAMES[REDIS], f"does {script} {brief(record)} for {NAMES[sender] if sender >= 0 else 'whoever it was'}"
+            return NAMES[
+                REDIS
+            ], f"does {script} {brief(record)} for {NAMES[sender] if sender >= 0 else 'whoever it was'}"
         case Answered(to, asked, result):
             return NAMES[to], f"has the answer to {asked.script} {brief(asked.record)}: {_result(result)}"
         case Command(sender, to, assignment):

@@ -1,4 +1,4 @@
-"""What is under way: sent and not yet arrived, asked and not yet done. Each lies there until the exploration lets it happen."""
+"""What is under way: sent and not yet arrived, asked and not yet done. Each lies there until the search lets it happen."""
 
 from __future__ import annotations
 

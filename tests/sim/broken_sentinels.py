@@ -84,8 +84,19 @@ def counts_all(core: Sentinel) -> None:
     core.campaign.__class__ = _CarelessCount
 
 
+class _QuorumCounts(Campaign):
+    """A quorum of votes elects, and the quorum is 1."""
+
+    __slots__ = ()
+
+    def count(self, sender: str, epoch: int, granted: bool, reason: str) -> bool:
+        super().count(sender, epoch, granted, reason)
+        return epoch == self.epoch and len(self.grants) >= 1
+
+
 def quorum_elects(core: Sentinel) -> None:
-    core.watch.quorum = core.campaign.majority = 1
+    core.watch.quorum = 1
+    core.campaign.__class__ = _QuorumCounts
 
 
 # --- the operator ---

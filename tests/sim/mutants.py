@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def row(defect: str, seeds: str, invariant: str) -> str:
-    return f"{defect:<54} {seeds:>18}  {invariant}"
+    return f"{defect:<64} {seeds:>18}  {invariant}"
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ SETTLE_MAX_S = 20.0
 POLL_S = 0.5
 FAULT_FREE_SHARE = 0.1
 #: In so many worlds the members of the sentinels may change.
-SPARE_SHARE = 0.25
+SPARE_SHARE = 0.15
 PATIENT = Timing()
 HASTY = Timing(
     ping_period_s=0.25,

@@ -3,6 +3,7 @@
     table    pure: who owns which slot
     plan     pure: how a schedule is cut into revisions, and what each holder is told
     core     pure: what has to change now, given the records
+    told     pure: which changes of a dead master nobody has heard of
     master   shell: plans, persists, assigns; `watch` follows members, `intake` commits results
     worker   shell: carries the assignment out on the engines, sends the frames
 

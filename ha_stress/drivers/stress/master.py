@@ -12,6 +12,7 @@ Nothing is sent that was not persisted, and nothing is done while `may_act()` is
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import trio
 
@@ -22,9 +23,10 @@ from ha_stress.cluster.mastership import newer
 from ha_stress.drivers.interface import MasterDriver, NodeServices
 from ha_stress.drivers.stress.core import Decision, EndTask, Task, World, absent, assignments, reconcile
 from ha_stress.drivers.stress.intake import Intake, copy_failovers
+from ha_stress.drivers.stress.told import as_told, knows_newest
 from ha_stress.drivers.stress.watch import Watch
 from ha_stress.master.members import holder_of
-from ha_stress.master.outgoing import Outgoing
+from ha_stress.master.outgoing import Outgoing, batches
 from ha_stress.store.records import TaskRecord
 
 _log = log.get(__name__)
@@ -136,7 +138,27 @@ class StressMaster(MasterDriver):
 
     async def _read(self) -> Read:
         records = await self.node.store.tasks(open_only=True)
-        return [record for record in records if record.spec.driver == self.node.config.driver]
+        mine = [record for record in records if record.spec.driver == self.node.config.driver]
+        return [record if record.spec.id in self._tasks else await self._inherited(record) for record in mine]
+
+    async def _inherited(self, record: TaskRecord) -> TaskRecord:
+        """A task of a master before this one, without the changes that it persisted and told nobody (see `told`)."""
+        plan, task = record.plan, record.spec.id
+        if plan is None:
+            return record
+        heard = []
+        for holder in (*plan.newest.holders, *sorted(plan.holders() - set(plan.newest.holders))):
+            assignment = await self.node.bus.assignment(holder.node)
+            if assignment is None or assignment.incarnation != holder.incarnation:
+                continue
+            if knows_newest(plan, task, assignment):
+                return record
+            heard.append(assignment)
+        told = as_told(plan, record.spec, heard)
+        if told is plan:
+            return record
+        _log.warning("a change of the plan was told to nobody and is taken back", task=task)
+        return replace(record, plan=told, seen_intent=-1)  # not what is persisted: it is saved again
 
     def _look_around(self) -> None:
         """The members are not what they were; the last results of one who is gone may still be in the stream."""
@@ -250,12 +272,13 @@ class StressMaster(MasterDriver):
             self._outgoing.want(assignments(tasks, world), absent(tasks, world))
             self._tidy_due = now + _TIDY_S
         applied = {holder_of(info): info.applied for info in world.members}
-        for assignment in self._outgoing.due(applied, now, self.node.config.timing.resend_s):
+        due = self._outgoing.due(applied, now, self.node.config.timing.resend_s)
+        for some in batches(due):
             await self.node.wait_may_act()
-            try:
-                await self.node.bus.assign(self.record, assignment)
-            except Conflict as error:  # nobody else counts under this epoch; what stands there must not outlast us
-                _log.error("an assignment was refused", node=assignment.node, problem=str(error))
-                self._outgoing.outrank(assignment)
-            else:
-                self._outgoing.sent(assignment, self.node.clock.now())
+            refused = await self.node.bus.assign_all(self.record, some)
+            for assignment in some:
+                if assignment in refused:  # nobody else counts under this epoch; what stands there must not outlast us
+                    _log.error("an assignment was refused: a higher revision stands there", node=assignment.node)
+                    self._outgoing.outrank(assignment)
+                else:
+                    self._outgoing.sent(assignment, self.node.clock.now())

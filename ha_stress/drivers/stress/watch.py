@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import trio
 
 from ha_stress import log
 from ha_stress.base.errors import ProtocolError, Unavailable
+from ha_stress.base.limits import HINT_QUEUE_MAX
 from ha_stress.bus.client import Hint, Resubscribed
 from ha_stress.cluster.members import NodeInfo
 from ha_stress.drivers.interface import NodeServices
@@ -72,14 +74,22 @@ class Watch:
         keys = self._node.bus.keys
         async with self._node.bus.subscribe(keys.info_channel, keys.events_channel) as hints:
             while True:
-                before = _standing(self._membership.members())
-                changes: list[Change] = []
-                with trio.move_on_after(_LOOK_S):
-                    changes += self._take(await hints.receive())
+                before = self._membership.version
+                changes = await self._hear(hints)
                 changes += await self._reread()
                 self._tell(changes)
-                if changes or _standing(self._membership.members()) != before:
+                if changes or self._membership.version != before:
                     self._on_change()
+
+    async def _hear(self, hints: trio.MemoryReceiveChannel[Hint | Resubscribed]) -> list[Change]:
+        """The next hint and those that wait behind it; that nothing comes for a while is no reason to wait longer."""
+        changes: list[Change] = []
+        with trio.move_on_after(_LOOK_S):
+            changes += self._take(await hints.receive())
+        with suppress(trio.WouldBlock):
+            for _ in range(HINT_QUEUE_MAX):
+                changes += self._take(hints.receive_nowait())
+        return changes
 
     def _take(self, message: Hint | Resubscribed) -> list[Change]:
         keys = self._node.bus.keys
@@ -162,11 +172,6 @@ class Watch:
 
 #: Causes of +odown that mean that the process is gone. A master that leaves or does not act is relieved, not dead.
 _GONE_CAUSES = ("crash", "silence", "restarted")
-
-
-def _standing(members: tuple[NodeInfo, ...]) -> list[tuple[object, ...]]:
-    """All that planning and sending look at."""
-    return [(m.id, m.incarnation, m.role, m.healthy, m.draining, m.leaving, m.applied) for m in members]
 
 
 def _fields(data: bytes) -> dict[str, object]:
