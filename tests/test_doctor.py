@@ -356,6 +356,11 @@ def test_a_switchover_that_is_under_way_is_no_finding() -> None:
     assert bad(facts(controls=replace(wish, switchover=Switchover(epoch=0, asked=1)), events=())) == []
 
 
+def test_a_dead_master_of_a_paused_cluster_is_cured_by_resuming() -> None:
+    found = bad(facts(controls=pause(NO_CONTROLS, ""), watched=people(nodes=(node("n2", 2),)), asked_by="n2"))
+    assert next(one for one in found if one.about == "master").cure == "ha-stress resume"
+
+
 def test_problems_come_first_and_the_verdict_begins_with_the_worst() -> None:
     found = findings(facts(database="gone", controls=pause(NO_CONTROLS, "")))
     assert [one.severity for one in found][:2] == [Severity.PROBLEM, Severity.WARNING]

@@ -57,10 +57,10 @@ def test_a_planted_defect_is_found(defect: str) -> None:
     assert hunt(defect)[2].broken, f"nobody noticed: {defect}"
 
 
-def test_the_sound_build_survives_every_hunt() -> None:
+def test_the_sound_build_survives_the_short_hunts() -> None:
     world = World()
     for one in dict.fromkeys(HUNTS.values()):
-        if one.budget[0] < 3:  # the widest of them are among the default explorations
+        if sum(one.budget) + one.bound.horizon < 3:  # wider ones are among the default explorations
             assert not explore(one, world).broken, one.name
 
 

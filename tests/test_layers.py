@@ -44,6 +44,7 @@ PURE: Final = (
     "sentinel.seat",
     "sentinel.handover",
     "sentinel.explain",
+    "sentinel.outage",
     "sentinel.watch",
     "sentinel.health",
     "sentinel.votes",

@@ -8,6 +8,7 @@ settled --task begins--> a second of load --fault--> what must come --heal--> se
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -69,7 +70,7 @@ class Rounds:
         try:
             cluster, sampler = self._ready()
             stage = self._begin(cluster, sampler, fault)
-        except (HaStressError, httpx.HTTPError, redis.RedisError) as error:
+        except (HaStressError, httpx.HTTPError, redis.RedisError, sqlite3.Error) as error:
             self._give_up()
             problem = Violation("a-cluster-that-settles", "a healthy cluster under load", str(error))
             return Outcome(fault=fault.name, failover_ms=None, arrivals=0, uncovered=0, violations=(problem,)), ""
@@ -149,7 +150,7 @@ class Rounds:
         sound = True
         steps: tuple[Callable[[], None], ...] = (
             partial(fault.do, stage),
-            partial(self._heal, stage.cluster),
+            partial(self._heal, stage),
             partial(self._close, stage),
         )
         for step in steps:
@@ -158,13 +159,17 @@ class Rounds:
             except RoundFailed as failed:
                 sound = False
                 stage.expect(False, "what-must-come-comes", failed.expected, failed.found)
-            except (HaStressError, redis.RedisError, psutil.Error, OSError) as error:
+            except (HaStressError, redis.RedisError, psutil.Error, sqlite3.Error, OSError) as error:
                 sound = False
                 stage.expect(False, "what-must-come-comes", f"{fault.name} goes through", f"{error!r}")
         return sound
 
-    def _heal(self, cluster: Cluster) -> None:
-        """Whatever a fault left stopped, cut, full, held or dead."""
+    def _heal(self, stage: Stage) -> None:
+        """Whatever a fault left stopped, cut, full, held or dead. Who died without a fault is a find."""
+        cluster = stage.cluster
+        for name in sorted(set(cluster.dead()) - stage.victims):
+            words = cluster.children[name].last_words()
+            stage.expect(False, "nobody-dies-by-itself", f"{name} lives", f"it ended; its log ends with{words}")
         for name in (*NODES, *SENTINELS):
             if cluster.children[name].alive:
                 cluster.resume(name)

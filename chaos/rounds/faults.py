@@ -90,6 +90,7 @@ def kill_leader(stage: Stage) -> None:
         raise RoundFailed("an elected sentinel that awards the mastership within 10 s", "no award came by")
     leader, epoch = held["leader"], held["epoch"]
     stage.cluster.kill(leader)
+    stage.victims.add(leader)
     stage.say(f"{leader} died elected at epoch {epoch}")
     after = stage.successor()
     stage.expect(after.epoch > epoch, "a-dead-leader-awards-nothing", f"an epoch above {epoch}", after.epoch)

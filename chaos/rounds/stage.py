@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class Stage:
     dice: random.Random
     counted_before: dict[str, int]
     killed: set[Holder] = field(default_factory=set)
+    victims: set[str] = field(default_factory=set)
     struck_at: float = 0.0
     said: list[str] = field(default_factory=list)
 
@@ -77,6 +79,7 @@ class Stage:
             send(family, signal.SIGKILL)
         for name in names:
             self.cluster.kill(name)
+            self.victims.add(name)
             if name in NODES:
                 self.killed.add((name, self.before.nodes[name].incarnation))
 
@@ -106,8 +109,8 @@ class Stage:
                 if condition(seen):
                     return seen
                 problem = described(seen)
-            except redis.RedisError as error:
-                problem = f"Redis: {error}"
+            except (redis.RedisError, sqlite3.OperationalError) as error:
+                problem = f"{type(error).__module__}: {error}"
             time.sleep(POLL_S)
         raise RoundFailed(f"{what} within {timeout_s:g} s", problem)
 

@@ -76,4 +76,7 @@ class Outbox:
 def _flat(event: Event) -> dict[str, object]:
     """The small values, for a log line; tables stay in the stream."""
     values = {**event.detail, "subject": event.subject, "cause": event.cause}
-    return {key: value for key, value in values.items() if value != "" and not isinstance(value, list | dict)}
+    named = {
+        "of" if key == "event" else key: value for key, value in values.items()
+    }  # the name of a log line's own text
+    return {key: value for key, value in named.items() if value != "" and not isinstance(value, list | dict)}

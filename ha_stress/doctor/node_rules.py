@@ -50,7 +50,7 @@ def mastership(facts: Facts) -> Iterator[Finding]:
         "master",
         f"no master acts: {why}{because}",
         fault="see what else is found here: a failover takes a majority of sentinels, Redis, and a node that may win",
-        cure="ha-stress explain says what each sentinel waits for",
+        cure="ha-stress resume" if facts.controls.paused else "ha-stress explain says what each sentinel waits for",
     )
 
 

@@ -68,6 +68,10 @@ class NodeServer:
         self._frames_waiting = 0
         self._frames_lost = 0
         self._idle = True
+        self._speaking, self._gone = (
+            trio.Lock(),
+            False,
+        )  # of two calls about this node's description the later one stands
         self._tags = NodeTags(bus, config.id)
 
     # --- services ---
@@ -132,7 +136,9 @@ class NodeServer:
     async def publish_info(self) -> None:
         """Conflict if another process has registered under this id since: there can be one, and the newer one is it."""
         try:
-            mine = await self.bus.publish_info(self.info(), self.config.timing.info_expiry_s)
+            async with self._speaking:
+                info, expiry_s = self.info(), self.config.timing.info_expiry_s
+                mine = self._gone or await self.bus.publish_info(info, expiry_s)
         except BusUnavailable as error:
             self.log.warning("node info not published", problem=str(error))
             return
@@ -320,7 +326,9 @@ class NodeServer:
             try:
                 if self._core.role is Role.MASTER:
                     await self.bus.release_lease(self.record())
-                await self.bus.remove_node(self.config.id, self.holder.incarnation)
+                async with self._speaking:  # a description that was still on its way would put it on the list again
+                    self._gone = True
+                    await self.bus.remove_node(self.config.id, self.holder.incarnation)
             except BusUnavailable as error:
                 self.log.warning("left without saying goodbye", problem=str(error))
             await self.outbox.flush(self.config.timing.resend_s)

@@ -2,11 +2,11 @@
 
 Where the simulation (`tests/sim`) throws dice, this goes through all outcomes. The cores are the real ones
 (`sentinel.core.Sentinel`, `ha_stress.node.core.NodeCore`, `ha_stress.worker.core.WorkerCore`); the judge
-(`tests.sim.checks.Checks`), the store's fence and the planted defects are the simulation's; around them are a network,
+(`tests.sim.checks.Checks`), the store's fence and the planted defects are the simulation's. Around them are a network,
 disks, a Redis of one record and one lease, and a clock of instants. A move is one thing that happens: a process's turn (it
 probes, reads the record, ticks), the arrival of one message, vote write, Redis command or answer, a fault. `shelf` makes
-numbers of cores, `state` and `world` put them together, `moves` says what can happen next, `search` visits everything breadth first,
-`tell` prints the path to a violation, which is a shortest one.
+numbers of cores, `state` and `world` put them together, `moves` says what can happen next, `search` visits everything
+breadth first, `tell` prints the path to a violation, which is a shortest one.
 
 What the bound means. "Exhausted" says that no state was left out that can be reached from the start with this budget, in
 this many instants. The budget (`budget.KINDS`) counts what goes wrong:
