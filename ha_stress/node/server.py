@@ -137,16 +137,13 @@ class NodeServer:
         """Conflict if another process has registered under this id since: there can be one, and the newer one is it."""
         try:
             async with self._speaking:
-                info, expiry_s = self.info(), self.config.timing.info_expiry_s
-                mine = self._gone or await self.bus.publish_info(info, expiry_s)
+                mine = self._gone or await self.bus.publish_info(self.info(), self.config.timing.info_expiry_s)
         except BusUnavailable as error:
             self.log.warning("node info not published", problem=str(error))
             return
         if not mine and not self._core.leaving:
-            raise Conflict(
-                f"another process has registered as {self.config.id}, so this one ends; "
-                "if it is not its successor, give each node an id of its own"
-            )
+            other = f"another process has registered as {self.config.id}, so this one ends"
+            raise Conflict(f"{other}; if it is not its successor, give each node an id of its own")
 
     async def send_node_info(self) -> None:
         while True:
