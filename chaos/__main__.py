@@ -63,9 +63,9 @@ def main() -> int:
     except HaStressError as error:
         people.print(f"error: {error}; the logs are in {directory}", style="red")
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as asked:
         kept = False
-        return 130
+        return 130 if isinstance(asked, KeyboardInterrupt) else 143
     finally:
         if not kept:
             shutil.rmtree(directory, ignore_errors=True)

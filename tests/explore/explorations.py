@@ -13,7 +13,7 @@ EXPLORATIONS: Final[tuple[Exploration, ...]] = (
     exploration("master dead", "overtake=1,late=1", 2),
     exploration("master dead", "late=2", 2),
     exploration("master dead", "crash=1,restart=1", 2),
-    exploration("master dead", "disk=1,unanswered=1", 2),
+    exploration("master dead", "late=1,disk=1,unanswered=1", 2),
     exploration("master dead", "late=1,forget=1", 2),
     exploration("master dead", "pause=1", 2),
     # Millions of orders, each complete to this depth: from here an election takes about as many moves.
@@ -24,9 +24,9 @@ EXPLORATIONS: Final[tuple[Exploration, ...]] = (
     exploration("award under way", "crash=1,restart=1", 2),
     exploration("master cut off", "overtake=2", 1),
     exploration("master cut off", "late=1,heal=1", 2),
-    exploration("master paused", "overtake=2", 1),
+    exploration("master paused", "overtake=1", 2),
     exploration("master paused", "late=1", 2),
-    exploration("sentinel stalled", "overtake=2,late=1", 2),
+    exploration("sentinel stalled", "overtake=1,late=1", 2),
     exploration("redis empty", "overtake=1,late=1", 2),
     exploration("command under way", "overtake=2,late=1", 1),
 )

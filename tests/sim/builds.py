@@ -63,7 +63,7 @@ DEFECTS: dict[str, Build] = {
     "quorum instead of majority": Build(prepare_sentinel=sentinels.quorum_elects),
     # failovers
     "award without comparing epochs": Build(
-        lax_script=Script.AWARD, faults=("partition", "crash master", "redis stall")
+        lax_script=Script.AWARD, faults=("delay", "partition", "crash master", "redis stall")
     ),
     "a silent winner ends the failover": Build(
         prepare_sentinel=sentinels.of_kind(sentinels.GivingUp), faults=("redis stall", "isolate master", "crash master")
