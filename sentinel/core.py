@@ -192,8 +192,9 @@ class Sentinel(Seat):
                 self._lead(now)
 
     def _vote_not_saved(self, state: fx.VoteState, problem: str, now: float) -> None:
+        if problem != self.voter.problem:  # once, and not at every try
+            self._say("+vote-file-error", cause=problem)
         self._out.extend(self.voter.not_saved(state, problem))
-        self._say("+vote-file-error", cause=problem)
         if self.campaign.phase is Phase.SAVING:
             self.campaign.back_off(now)
 

@@ -103,7 +103,7 @@ class Seat:
         )
 
     def _may_campaign(self, now: float) -> bool:
-        if self.watch.tilt or self.watch.bus_up_since is None or self.paused:
+        if self.watch.tilt or self.watch.bus_up_since is None or self.paused or self.voter.problem:
             return False
         if self.id not in self.membership.members:
             return False

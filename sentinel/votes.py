@@ -116,8 +116,8 @@ class Voter:
         return voted, [*out, *self._write_next()]
 
     def not_saved(self, state: VoteState, problem: str) -> list[SaveVote | SendPeer]:
-        """A write failed: there is no vote. Returns the refusal for its candidate. The rest is written again with the next
-        vote, or when the record or the controls are read again."""
+        """A write failed: there is no vote. Returns the refusal for its candidate. From now on this sentinel supports nobody,
+        until the write that is tried each time the record or the controls are read again has succeeded."""
         self.problem = problem
         self._writing = None
         lost, self.choice = self.choice, None
@@ -136,7 +136,7 @@ class Voter:
             return []
         if self.choice is not None:
             self._writing = replace(self.choice, record=self.newest, controls=self.controls)
-        elif self.newest != self.state.record or self.controls != self.state.controls:
+        elif self.problem or self.newest != self.state.record or self.controls != self.state.controls:
             self._writing = replace(self.state, record=self.newest, controls=self.controls)
         else:
             return []
@@ -153,6 +153,8 @@ class Voter:
         reason = ""
         if standing.tilt:
             reason = "in tilt"
+        elif self.problem:
+            reason = f"the vote file cannot be written: {self.problem}"
         elif standing.paused:
             reason = "paused by the operator"
         elif self.me not in standing.members:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ha_stress.cluster.controls import NO_CONTROLS
 from ha_stress.wire.messages import PreVoteReply, PreVoteRequest, VoteReply, VoteRequest
 from sentinel import effects as fx
 from sentinel.failover import Phase
@@ -146,7 +147,21 @@ def test_a_vote_that_cannot_be_written_is_refused_and_counts_for_nobody() -> Non
     assert granted(failed).reason == "the vote could not be written: no space left on device"
     assert "+vote-file-error" in said(failed) and "+vote-for-leader" not in said(failed)
     assert play.core.voter.state.voted_epoch == 0
-    assert granted(play.save(play.ask_vote("s3", 2))).granted, "when the disk works again the vote is free"
+
+
+def test_who_cannot_write_supports_nobody_until_a_write_that_is_tried_again_with_each_reading_succeeds() -> None:
+    play = seeing_the_master_down()
+    (write,) = only(play.ask_vote("s2", 2), fx.SaveVote)
+    play.tell(fx.VoteNotSaved(write.state, "disk full"))
+    assert play.ask_pre_vote("s2", 2).reason == "the vote file cannot be written: disk full"
+    assert granted(play.ask_vote("s3", 2)).reason == "the vote file cannot be written: disk full"
+    play.peer_views("s2", down=("n1",))
+    assert not sent(play.let(3.0), PreVoteRequest), "nor does it campaign"
+    (again,) = only(play.tell(fx.ControlsRead(NO_CONTROLS)), fx.SaveVote)
+    failed_again = play.tell(fx.VoteNotSaved(again.state, "disk full"))
+    assert "+vote-file-error" not in said(failed_again), "the same problem is told once"
+    play.save(play.tell(fx.ControlsRead(NO_CONTROLS)))
+    assert granted(play.save(play.ask_vote("s3", 2))).granted, "the vote that could not be written is free"
 
 
 # --- writes that are not votes ---
@@ -172,13 +187,12 @@ def test_a_record_that_is_learnt_while_a_vote_is_written_never_lowers_it() -> No
     assert record_write.state == fx.VoteState(voted_epoch=5, voted_for="s2", record=record(2, "n2"))
 
 
-def test_a_record_that_could_not_be_written_is_written_with_the_next_vote() -> None:
+def test_a_record_that_could_not_be_written_is_written_when_it_is_read_again() -> None:
     play = Play.watching()
     (write,) = only(play.tell(fx.RecordRead(record(2, "n2"))), fx.SaveVote)
     assert not sent(play.tell(fx.VoteNotSaved(write.state, "disk")), VoteReply)
-    play.let(play.timing.down_after_s + 0.1)
-    (vote_write,) = only(play.ask_vote("s2", 3), fx.SaveVote)
-    assert vote_write.state.record == record(2, "n2")
+    (again,) = only(play.tell(fx.RecordRead(record(2, "n2"))) + play.tell(fx.ControlsRead(NO_CONTROLS)), fx.SaveVote)
+    assert again.state.record == record(2, "n2")
 
 
 # --- campaigning ---

@@ -14,7 +14,7 @@ EXPLORATIONS: Final[tuple[Exploration, ...]] = (
     exploration("master dead", "late=2", 2),
     exploration("master dead", "crash=1,restart=1", 2),
     exploration("master dead", "late=1,disk=1,unanswered=1", 2),
-    exploration("master dead", "late=1,forget=1", 2),
+    exploration("master dead", "overtake=1,late=1,forget=1", 2),
     exploration("master dead", "pause=1", 2),
     # Millions of orders, each complete to this depth: from here an election takes about as many moves.
     exploration("two candidates", "overtake=99", 0, depth=12),

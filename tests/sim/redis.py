@@ -70,6 +70,8 @@ class Patience:
         calls = self.calls
         while calls and (calls[0].answered or calls[0].until <= now):
             calls.popleft().finish(None)
+            if client.life != self.life:
+                return  # it died of that answer, or left
         self.armed = bool(calls)
         if calls:
             client.after(calls[0].until - now + 1e-9, self.end, client)
