@@ -12,6 +12,7 @@ from ha_stress.wire.messages import PreVoteReply, PreVoteRequest, Views, VoteRep
 from sentinel import effects as fx
 from sentinel.failover import Phase
 from sentinel.health import judge
+from sentinel.watch import GATHER_S, Changes
 from tests.playbook import FIRST, NOBODY, Play, event, node, only, record, said, sent
 from tests.test_sentinel_random import World, happenings
 
@@ -331,3 +332,54 @@ def test_a_worker_that_said_goodbye_is_not_down_and_does_not_hide_the_silence_of
     play.let(play.timing.down_after_s + 0.1, answering=("n1",))
     assert (play.view("n2").down_cause, play.view("n3").down_cause) == ("", "silence")
     judged_by_looking_at_everybody(play)
+
+
+# --- many nodes at once ---
+
+
+def crowd() -> Play:
+    return Play.watching([node(f"n{number}") for number in range(2, 60)])
+
+
+def test_where_many_nodes_go_down_together_their_views_are_gathered_and_the_last_message_names_all() -> None:
+    play = crowd()
+    fallen = [f"n{number}" for number in range(2, 42)]
+    effects = [effect for name in fallen for effect in play.tell(fx.NodeConnectionLost(name))]
+    for _ in range(play.timing.crash_dials):
+        effects += play.let(play.timing.crash_confirm_s / (play.timing.crash_dials - 1) + 0.001)
+        effects += [effect for name in fallen for effect in play.tell(fx.DialFailed(name, True))]
+    messages = sent(effects + play.let(GATHER_S), Views, to="s2")
+    assert {view.node for view in messages[-1].views} == set(fallen)
+    assert messages[-1].ask
+    assert [len(message.views) for message in messages] == [1, len(fallen)], "the first at once, the others together"
+
+
+def test_a_change_of_the_master_is_told_at_once_however_many_others_go_down() -> None:
+    changes = Changes()
+    changes.note(urgent=False)
+    assert changes.due(1.0) == 1.0, "after quiet"
+    assert changes.told(1.0)
+    changes.note(urgent=False)
+    assert changes.due(1.001) == 1.0 + GATHER_S
+    changes.note(urgent=True)
+    assert changes.due(1.001) == 1.001
+    assert changes.told(1.001)
+    assert not changes.told(1.002), "nothing is left"
+    assert changes.due(1.002) == float("inf")
+
+
+def test_a_newcomer_is_not_blamed_for_a_silence_before_it_was_dialled_but_the_master_is() -> None:
+    play = Play.watching()
+    play.tell(fx.NodesListed((node("n1"), node("n2"), node("n3"), node("n4"))))
+    for _ in range(8):
+        play.let(0.5, answering=("n1", "n2", "n3"))
+        play.tell(fx.NodesListed((node("n1"), node("n2"), node("n3"), node("n4"))))
+    assert play.cause("n4") == ""
+    play.tell(fx.DialFailed("n4", False))
+    for _ in range(8):
+        play.let(0.5, answering=("n1", "n2", "n3"))
+        play.tell(fx.NodesListed((node("n1"), node("n2"), node("n3"), node("n4"))))
+    assert play.cause("n4") == "silence"
+    play.tell(fx.RecordRead(record(5, "n9")))
+    play.let(play.timing.down_after_s + 0.1, answering=("n1", "n2", "n3"))
+    assert play.cause("n9") == "silence"

@@ -37,7 +37,6 @@ def test_a_thousand_seeds_break_no_invariant() -> None:
     assert len(summary.faults) == FAULT_KINDS, "every kind of fault must have happened"
     assert summary.counts["switchovers"] > 0, "the operator must have been obeyed"
     assert summary.counts["+members"] > 0, "the sentinels must have been exchanged"
-    assert summary.counts["awards refused as late"] > 0, "an award must have been too late"
     assert summary.counts["false_failovers"] < summary.sim_s / 3600, "not one false failover an hour, among faults"
 
 

@@ -72,15 +72,15 @@ class Loop:
         ready: Any = True
         latest_s = inf  # when this pass should have begun at the latest
         while True:
-            moment = now()
-            if moment > latest_s:
-                self._stalled(moment - latest_s + STALL_S)
             if ready:
                 for descriptor, mask in poll(0, EVENTS_MAX):
                     handler = handlers.get(descriptor)
                     if handler is not None:  # closed by an earlier event of this batch
                         handler(mask)
+            # One look at the clock for both: a stop before it is found now, after it nothing is due that was not before.
             moment = now()
+            if moment > latest_s:
+                self._stalled(moment - latest_s + STALL_S)
             wake_s = self._work(moment)
             if wake_s == inf:
                 latest_s = inf

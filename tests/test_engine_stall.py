@@ -1,0 +1,66 @@
+"""An engine that stood still asks before it goes on, wherever in its loop it was stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from ha_stress.engines import control
+from ha_stress.engines.loop import STALL_S, Loop, NodeGone
+
+from .engine_support import part, share, target_process
+
+
+def test_a_stop_while_answers_are_read_is_found_before_anything_is_sent() -> None:
+    """Regression, found by chaos: stopped between its two looks at the clock, an engine sent all that had become due."""
+    ours, theirs = socket.socketpair()
+    stop, pull = os.pipe()
+    loop = Loop(theirs, engine=0, engines=1)
+
+    def standing_still(_mask: int) -> None:
+        os.read(stop, 1)
+        time.sleep(STALL_S + 0.5)
+
+    def run() -> None:
+        with contextlib.suppress(NodeGone):
+            loop.run()
+
+    loop._add(stop, standing_still)
+    thread = threading.Thread(target=run)
+    with target_process() as target, ours:
+        thread.start()
+        begun = share(target.url, part(100, None))
+        ours.sendall(control.frame({"t": "apply", "n": 1, "shares": [control.share_to_plain(begun)]}))
+        deadline = time.monotonic() + 10
+        while target.counted() < 20:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.write(pull, b"x")
+        assert "stalled" in kinds_until(ours, "stalled")
+        held = target.counted()
+        time.sleep(0.5)
+        assert target.counted() == held
+        ours.sendall(control.frame({"t": "go"}))
+        while target.counted() < held + 100:
+            assert time.monotonic() < deadline, "after `go` it makes up for what was due meanwhile"
+            time.sleep(0.01)
+    thread.join(5)
+    assert not thread.is_alive()
+    for descriptor in (stop, pull):
+        os.close(descriptor)
+
+
+def kinds_until(sock: socket.socket, wanted: str, within_s: float = 5.0) -> list[str]:
+    """The kinds of messages that an engine sends, up to the `wanted` one or the deadline."""
+    deframer = control.Deframer()
+    found: list[Any] = []
+    sock.settimeout(0.1)
+    deadline = time.monotonic() + within_s
+    while wanted not in found and time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            found += [message["t"] for message in deframer.feed(sock.recv(1 << 16))]
+    return found
