@@ -15,11 +15,8 @@ from ha_stress.cluster.mastership import Mastership
 from ha_stress.wire.messages import PeerMessage, PreVoteReply, PreVoteRequest, Views, VoteReply, VoteRequest
 from sentinel import effects as fx
 from sentinel.failover import ASKING, KNOWN, Marks, Phase
-from sentinel.seat import Seat
+from sentinel.seat import EPSILON_S, Seat
 from sentinel.watch import Heard
-
-#: A deadline is met a little after it, so that rounding never makes a step come too early and change nothing.
-EPSILON_S = 1e-6
 
 
 class Sentinel(Seat):
@@ -34,17 +31,22 @@ class Sentinel(Seat):
         self._now = now
         self._take(event, now)
         self._reassess(now)
+        self._deadline = min(self._views_due, self.campaign.next_deadline(), self.watch.next_change(now)) + EPSILON_S
         return self._out
 
     def deadline(self) -> float:
-        """When `Ticked` is due at the latest, if nothing else happens before."""
-        moments = (self._views_due, self.campaign.next_deadline(), self.watch.next_change(self._now))
-        return min(moments) + EPSILON_S
+        """When `Ticked` is due at the latest, if nothing else happens before. Only a step changes it."""
+        return self._deadline
 
     # --- events ---
 
     def _take(self, event: fx.Happening, now: float) -> None:
-        match event:
+        match event:  # the most frequent first
+            case fx.PongReceived() | fx.NodeConnected() | fx.NodeConnectionLost() | fx.DialFailed():
+                self._take_probe(event, now)
+            case fx.PeerSaid(message):
+                if message.sender in self.peers:
+                    self._hear(message, now)
             case fx.Ticked():
                 pass
             case fx.NodesListed(nodes):
@@ -55,17 +57,12 @@ class Sentinel(Seat):
                 self._read_record(record, now)
             case fx.ControlsRead(controls):
                 self._read_controls(controls)
-            case fx.PeerSaid(message):
-                if message.sender in self.peers:
-                    self._hear(message, now)
             case fx.VoteSaved(state):
                 self._vote_saved(state, now)
             case fx.VoteNotSaved(state, problem):
                 self._vote_not_saved(state, problem, now)
             case fx.AwardAnswered(epoch, newest):
                 self._award_answered(epoch, newest, now)
-            case fx.NodeConnected() | fx.NodeConnectionLost() | fx.DialFailed() | fx.PongReceived():
-                self._take_probe(event, now)
             case _:
                 assert_never(event)
 
@@ -210,7 +207,7 @@ class Sentinel(Seat):
         if campaign.phase is Phase.CONFIRMING:
             self._confirm(down, now)
         if campaign.phase is Phase.IDLE and master is not None and down and self._may_campaign(now):
-            marks = Marks(last_pong=master.last_pong, sdown=master.down_since, odown=now)
+            marks = Marks(last_pong=master.last_pong, sdown=master.down_since, odown=master.odown_since)
             campaign.start(self.record, master.down_cause, marks, now)
         if campaign.phase is not Phase.CONFIRMING and (
             campaign.is_over(now) or campaign.is_hopeless(len(self.membership.members))

@@ -176,10 +176,9 @@ class Campaign:
         return self.phase is Phase.VOTING and len(self.answers) >= members and len(self.grants) < self.majority
 
     def next_deadline(self) -> float:
-        moments = [self.deadline if self.deadline is not None else float("inf")]
-        if self.phase is Phase.CONFIRMING:
-            moments.append(self.announce_at)
-        return min(moments)
+        if self.deadline is None:
+            return float("inf")
+        return min(self.deadline, self.announce_at) if self.phase is Phase.CONFIRMING else self.deadline
 
     def _collect(self, phase: Phase, me: str, now: float) -> None:
         self.grants = {me}

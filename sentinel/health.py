@@ -46,6 +46,7 @@ class NodeView:
     down_since: float | None = None
     down_cause: str = ""
     objectively_down: bool = False
+    odown_since: float | None = None
 
     def note_connected(self) -> None:
         self.connected = True

@@ -16,6 +16,9 @@ from sentinel.selection import Candidate, Rules, candidates
 from sentinel.votes import Standing, Voter
 from sentinel.watch import Watch
 
+#: A deadline is met a little after it, so that rounding never makes a step come too early and change nothing.
+EPSILON_S = 1e-6
+
 
 class Seat:
     """See the module. `random` gives floats in [0, 1); `wall` is for the failover record that people read."""
@@ -42,6 +45,8 @@ class Seat:
         self._wish: tuple[PreVoteRequest, float] | None = None  # refused, perhaps only because the master looked up
         self._views_due = now
         self._now = now
+        self._deadline = now + EPSILON_S  # a first step is due at once
+        self._configured = Membership(members=config.members)
         self._out: list[fx.Effect] = []
         self._count_members()
 
@@ -58,7 +63,7 @@ class Seat:
     def membership(self) -> Membership:
         """Who the sentinels are: as the operator changed it last and this sentinel has on disk, or as configured."""
         kept = self.voter.state.controls.membership
-        return kept if kept.version else Membership(members=self.config.members)
+        return kept if kept.version else self._configured
 
     @property
     def paused(self) -> bool:

@@ -293,6 +293,7 @@ class SentinelServer:
             members=self._core.membership.members,
             members_version=self._core.membership.version,
             voted_epoch=self._core.voter.state.voted_epoch,
+            controls_revision=self._core.controls.revision,
             http_url=self.http_url,
             loop_lag_s=round(self._lag.worst_s, 4),
             pid=os.getpid(),

@@ -116,8 +116,8 @@ class Voter:
         return voted, [*out, *self._write_next()]
 
     def not_saved(self, state: VoteState, problem: str) -> list[SaveVote | SendPeer]:
-        """A write failed: there is no vote. Returns the refusal for its candidate. From now on this sentinel supports nobody,
-        until the write that is tried each time the record or the controls are read again has succeeded."""
+        """A write failed: there is no vote. Returns the refusal for its candidate. From now on this sentinel supports
+        nobody, until the write that is tried each time the record or the controls are read again has succeeded."""
         self.problem = problem
         self._writing = None
         lost, self.choice = self.choice, None

@@ -261,17 +261,18 @@ class Watch:
         self._counted = basis
         for node_id in list(whom):
             view = self._down[node_id]
-            self._count_one(view, fresh)
+            self._count_one(view, fresh, now)
             if view.down_since is None and not view.objectively_down:
                 del self._down[node_id]
 
-    def _count_one(self, view: NodeView, fresh: dict[str, Heard]) -> None:
+    def _count_one(self, view: NodeView, fresh: dict[str, Heard], now: float) -> None:
         pair = (view.id, self.incarnation(view))
         supporters = sorted(sender for sender, heard in fresh.items() if pair in heard.down)
         down = view.down_since is not None and not self.tilt and 1 + len(supporters) >= self.quorum
         if down == view.objectively_down:
             return
         view.objectively_down = down
+        view.odown_since = now if down else None
         detail = {**self._about(view), "views": [self.id, *supporters]}
         self._say("+odown" if down else "-odown", subject=view.id, cause=view.down_cause, detail=detail)
 
@@ -309,13 +310,17 @@ class Watch:
         """The next moment after `now` at which time alone could change a view; infinity if there is none."""
         if self.tilt_until is not None:
             return self.tilt_until
-        moments = []
+        change = float("inf")
         longest, master = self._waiting.longest(), self.master
         if longest is not None:
-            moments.append(longest.silent_since() + self.timing.down_after_s * self.stretch)
+            silent_too_long = longest.silent_since() + self.timing.down_after_s * self.stretch
+            if silent_too_long > now:
+                change = silent_too_long
         if master is not None and master.down_since is None:
-            moments.append(idle_over_at(master, self.accepted, self.bus_up_since, self.timing, self.stretch))
-        return min((moment for moment in moments if moment > now), default=float("inf"))
+            idle_over = idle_over_at(master, self.accepted, self.bus_up_since, self.timing, self.stretch)
+            if now < idle_over < change:
+                change = idle_over
+        return change
 
     def _about(self, view: NodeView) -> dict[str, Any]:
         return {"incarnation": self.incarnation(view), "master": view.id == self.record.node}

@@ -131,6 +131,7 @@ async def test_a_wish_of_another_epoch_is_refused(peopled: Api) -> None:
 
 
 async def test_without_a_master_there_is_nothing_to_hand_over(api: Api) -> None:
+    await api.node.bus.publish_sentinel(sentinel_info("s1"))
     assert "no master yet" in await api.refused("POST", "/switchover", status=409)
 
 
@@ -287,3 +288,14 @@ async def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(peopled: Api) 
     assert about["database"]["severity"] == "ok"
     assert about["redis persistence"]["severity"] == "ok"
     assert "1 of 3 sentinels live" in about["quorum"]["found"]
+
+
+async def test_nothing_is_changed_while_redis_has_less_than_the_sentinels_know(peopled: Api) -> None:
+    await peopled.node.bus.publish_sentinel(sentinel_info("s1", controls_revision=5))
+    assert "writing them back" in await peopled.refused("POST", "/pause", {"why": "x"}, status=503)
+
+
+async def test_nothing_is_changed_before_a_sentinel_has_said_what_it_knows(peopled: Api) -> None:
+    with plain_client(peopled.node.config.redis_url) as client:
+        client.delete(peopled.node.bus.keys.sentinels)
+    assert "no sentinel has said yet" in await peopled.refused("POST", "/pause", {"why": "x"}, status=503)

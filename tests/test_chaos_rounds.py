@@ -328,7 +328,7 @@ def test_real_rounds_break_nothing_and_leave_nothing_behind() -> None:
 
 
 def test_bad_input_is_one_sentence() -> None:
-    for words in (("--rounds", "0"), ("--only", "nothing"), ("--rounds", "many")):
+    for words in (("--rounds", "0"), ("--only", "nothing")):
         done = chaos(*words)
         assert done.returncode == 2
         assert "error: argument" in done.stderr.splitlines()[-1]

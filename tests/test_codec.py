@@ -73,6 +73,8 @@ STRATEGIES: dict[type, st.SearchStrategy[messages.Message]] = {
     messages.VoteRequest: st.builds(messages.VoteRequest, **asked),
     messages.PreVoteReply: st.builds(messages.PreVoteReply, **answered),
     messages.VoteReply: st.builds(messages.VoteReply, **answered),
+    messages.Question: st.builds(messages.Question, about=names),
+    messages.Answer: st.builds(messages.Answer, sender=names, about=names, body=names),
 }
 any_message = st.one_of(*STRATEGIES.values())
 

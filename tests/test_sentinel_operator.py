@@ -36,7 +36,7 @@ async def heard(watcher: Watcher, of: Controls) -> None:
 
     async def all_have() -> bool:
         told = [(await explained(watcher, id))["controls_revision"] for id in SENTINELS]
-        return all(revision >= of.revision for revision in told)
+        return all(isinstance(revision, int) and revision >= of.revision for revision in told)
 
     await watcher.until("every sentinel knows the controls", all_have)
 

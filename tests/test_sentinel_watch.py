@@ -348,7 +348,7 @@ def test_where_many_nodes_go_down_together_their_views_are_gathered_and_the_last
     for _ in range(play.timing.crash_dials):
         effects += play.let(play.timing.crash_confirm_s / (play.timing.crash_dials - 1) + 0.001)
         effects += [effect for name in fallen for effect in play.tell(fx.DialFailed(name, True))]
-    messages = sent(effects + play.let(GATHER_S), Views, to="s2")
+    messages = sent(effects + play.let(GATHER_S + 0.001), Views, to="s2")
     assert {view.node for view in messages[-1].views} == set(fallen)
     assert messages[-1].ask
     assert [len(message.views) for message in messages] == [1, len(fallen)], "the first at once, the others together"

@@ -84,7 +84,7 @@ def test_an_interrupted_run_ends_in_good_order_with_the_sum_of_what_is_done() ->
 def test_a_failing_seed_is_told_as_a_conversation_that_ends_in_the_broken_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    defect = "quorum instead of majority"
+    defect = "quorum used as majority"
     monkeypatch.setattr(sys, "argv", ["sim", "--seeds", "5", "--jobs", "1", "--defect", defect])
     assert command.main() == 1
     said = capsys.readouterr().out
@@ -120,7 +120,7 @@ def test_a_jump_of_the_wall_clock_changes_nothing_for_the_sound_cores(monkeypatc
 def test_the_command_names_each_defect_with_its_seeds_and_its_invariant(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = "acting after the lease"
+    name = "old master acts after its deadline"
     monkeypatch.setattr(sys, "argv", ["mutants", "--only", name, "--jobs", "1", "--json"])
     assert mutants.main() == 0
     said = json.loads(capsys.readouterr().out)

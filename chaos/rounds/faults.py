@@ -102,7 +102,8 @@ def kill_leader(stage: Stage) -> None:
 
 def pause_master(stage: Stage) -> None:
     """The master carries the whole load itself (its workers stood still for a moment) when it is stopped with its engines;
-    it goes on when its lease is over and a successor acts."""
+    it goes on when its lease is over and a successor acts. Its engines must end where its share was cut meanwhile: what
+    they send beyond that is somebody else's, and the books of the round would show it twice."""
     master, workers = stage.master, stage.workers
     stage.pause(*workers)
     stage.wait_holders(f"{master} alone with the load", lambda nodes: nodes == {master})

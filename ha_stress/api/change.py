@@ -38,6 +38,7 @@ async def change(node: ApiNode, make: Callable[[Controls], Controls], told: Call
     `make` raises Conflict for what cannot be. Unavailable if others were faster each time.
     """
     stands = await _stands(node)
+    _check_nothing_is_lost(stands, await node.bus.sentinels(), node.config.sentinels)
     for _ in range(ATTEMPTS_MAX):
         wanted = make(stands)
         if wanted.revision == stands.revision:
@@ -47,6 +48,15 @@ async def change(node: ApiNode, make: Callable[[Controls], Controls], told: Call
             await _tell(node, told(stands), stands)
             return stands
     raise Unavailable("others change the same record all the time; try again")
+
+
+def _check_nothing_is_lost(stands: Controls, sentinels: Sequence[SentinelInfo], expected: int) -> None:
+    """Unavailable while Redis has less than the sentinels know. A change that was made to less would win over what they
+    know as soon as its revision is the higher one: a pause, or a membership, would be forgotten."""
+    if expected and not sentinels:
+        raise Unavailable("no sentinel has said yet what it knows of earlier changes; try again when one of them runs")
+    if max((info.controls_revision for info in sentinels), default=0) > stands.revision:
+        raise Unavailable("Redis has lost the newest controls; the sentinels are writing them back, so try again")
 
 
 async def _stands(node: ApiNode) -> Controls:

@@ -73,8 +73,9 @@ NO_CONTROLS = Controls()
 
 
 def newer_controls(a: Controls, b: Controls) -> Controls:
-    """The record that is the truth: the higher revision; `a` on a tie."""
-    return b if b.revision > a.revision else a
+    """The record that is the truth: the higher revision; on a tie `b`, which is what Redis has: two wishes may get
+    the same revision when Redis has lost its data in between, and all must follow the same one."""
+    return b if b.revision >= a.revision else a
 
 
 # --- what the operator may ask for ---

@@ -53,6 +53,7 @@ class SentinelInfo:
     """A sentinel's description of itself, kept so that peers and operators find it; readers judge its age by `sent_at`.
 
     `members`, `members_version` and `voted_epoch` are those of its vote file: what it describes is on disk.
+    `controls_revision` is the newest that it knows of the operator's controls.
     """
 
     id: str
@@ -66,6 +67,7 @@ class SentinelInfo:
     members: tuple[str, ...] = ()
     members_version: int = 0
     voted_epoch: int = 0
+    controls_revision: int = 0
     http_url: str = ""
     loop_lag_s: float = 0.0
     pid: int = 0

@@ -15,23 +15,23 @@ from tests.explore.world import World
 from tests.sim.builds import DEFECTS
 
 HUNTS: Mapping[str, Exploration] = {
-    "reply before the vote is saved": exploration("two candidates", "", 0),
+    "vote not durable: told before it is on disk": exploration("two candidates", "", 0),
     "two votes in one epoch": exploration("two candidates", "overtake=3", 0),
-    "votes of any epoch count": exploration("two candidates", "late=2", 3),
-    "votes forgotten by a restart": exploration("voter restarts", "restart=1", 1),
+    "votes counted at the wrong epoch": exploration("two candidates", "late=2", 3),
+    "vote not durable: forgotten by a restart": exploration("voter restarts", "restart=1", 1),
     "vote given in tilt": exploration("sentinel stalled", "overtake=1", 0),
     "vote while the master is seen up": exploration("master cut off", "", 1),
-    "quorum instead of majority": exploration("master dead", "", 0),
-    "award without comparing epochs": exploration("award under way", "late=1", 4),
+    "quorum used as majority": exploration("master dead", "", 0),
+    "award without an epoch compare": exploration("award under way", "late=1", 4),
     "lease without an owner check": exploration("master cut off", "", 1),
-    "acting after the lease": exploration("master paused", "", 0),
+    "old master acts after its deadline": exploration("master paused", "", 0),
     "lease counted from the answer": exploration("first race", "late=1", 3),
     "lower epochs believed": exploration("award under way", "", 1),
-    "repair lowers an epoch": exploration("master dead", "forget=1,late=1", 2),
-    "first master raced for while a sentinel has a record": exploration("redis empty", "overtake=1", 1),
+    "repair that lowers an epoch": exploration("master dead", "forget=1,late=1", 2),
+    "first-master race while a record exists in a sentinel's file": exploration("redis empty", "overtake=1", 1),
     "store without a fence": exploration("master cut off", "overtake=2", 1),
-    "worker orders by revision alone": exploration("command under way", "late=1", 2),
-    "worker ignores the record's epoch": exploration("command under way", "late=1", 2),
+    "worker that does not check the epoch: orders by revision alone": exploration("command under way", "late=1", 2),
+    "worker that does not check the epoch: ignores the record": exploration("command under way", "late=1", 2),
 }
 
 

@@ -52,17 +52,17 @@ class Build:
 SOUND = Build()
 DEFECTS: dict[str, Build] = {
     # votes
-    "reply before the vote is saved": Build(prepare_sentinel=sentinels.with_voter(sentinels.EagerVoter)),
+    "vote not durable: told before it is on disk": Build(prepare_sentinel=sentinels.with_voter(sentinels.EagerVoter)),
     "two votes in one epoch": Build(prepare_sentinel=sentinels.with_voter(sentinels.TwoFacedVoter)),
-    "votes of any epoch count": Build(
+    "votes counted at the wrong epoch": Build(
         prepare_sentinel=sentinels.counts_all, faults=("stragglers", "partition", "crash master")
     ),
-    "votes forgotten by a restart": Build(forgets_votes=True),
+    "vote not durable: forgotten by a restart": Build(forgets_votes=True),
     "vote given in tilt": Build(prepare_sentinel=sentinels.with_voter(sentinels.DazedVoter)),
     "vote while the master is seen up": Build(prepare_sentinel=sentinels.with_voter(sentinels.ObligingVoter)),
-    "quorum instead of majority": Build(prepare_sentinel=sentinels.quorum_elects),
+    "quorum used as majority": Build(prepare_sentinel=sentinels.quorum_elects),
     # failovers
-    "award without comparing epochs": Build(
+    "award without an epoch compare": Build(
         lax_script=Script.AWARD, faults=("delay", "partition", "crash master", "redis stall")
     ),
     "a silent winner ends the failover": Build(
@@ -73,10 +73,12 @@ DEFECTS: dict[str, Build] = {
     ),
     # the lease
     "lease without an owner check": Build(lax_script=Script.HOLD_LEASE),
-    "acting after the lease": Build(node=nodes.Deadlineless),
+    "old master acts after its deadline": Build(node=nodes.Deadlineless),
     "lease counted from the answer": Build(node=nodes.LateLease),
-    "node on the wall clock": Build(nodes_on_wall_clock=True),
-    "sentinel on the wall clock": Build(sentinels_on_wall_clock=True, faults=("partition", "redis crash")),
+    "wall clock instead of monotonic, in a node": Build(nodes_on_wall_clock=True),
+    "wall clock instead of monotonic, in a sentinel": Build(
+        sentinels_on_wall_clock=True, faults=("partition", "redis crash")
+    ),
     # the record
     "lower epochs believed": Build(node=nodes.Forgiving),
     "a forgetful Redis is not repaired": Build(
@@ -84,11 +86,11 @@ DEFECTS: dict[str, Build] = {
         prepare_sentinel=sentinels.of_kind(sentinels.Careless),
         faults=("redis data loss", "redis loses a second"),
     ),
-    "repair lowers an epoch": Build(
+    "repair that lowers an epoch": Build(
         lax_script=Script.REPAIR, faults=("redis data loss", "delay", "partition", "crash master")
     ),
-    "the message is believed, the record never read again": Build(node=nodes.Credulous, rereads=False),
-    "first master raced for while a sentinel has a record": Build(
+    "promotion on a lost pub/sub message alone": Build(node=nodes.Credulous, rereads=False),
+    "first-master race while a record exists in a sentinel's file": Build(
         node=nodes.Unasking, faults=("redis data loss", "crash master", "crash node")
     ),
     # the operator
@@ -106,6 +108,6 @@ DEFECTS: dict[str, Build] = {
     ),
     # writes and commands
     "store without a fence": Build(store_open=True),
-    "worker orders by revision alone": Build(worker=nodes.EpochBlind),
-    "worker ignores the record's epoch": Build(worker=nodes.Uninformed),
+    "worker that does not check the epoch: orders by revision alone": Build(worker=nodes.EpochBlind),
+    "worker that does not check the epoch: ignores the record": Build(worker=nodes.Uninformed),
 }
