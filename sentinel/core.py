@@ -141,7 +141,7 @@ class Sentinel(Seat):
 
     def _reassess(self, now: float) -> None:
         watch = self.watch
-        watch.handover = self.handover.is_open(self, now)
+        watch.handover = self.controls.switchover is not None and self.handover.is_open(self, now)
         if watch.tilt_until is not None and now >= watch.tilt_until:
             watch.leave_tilt(now)
         changed = watch.reassess(now)
@@ -202,6 +202,8 @@ class Sentinel(Seat):
         campaign = self.campaign
         master = self.watch.master
         down = master is not None and master.objectively_down
+        if campaign.phase is Phase.IDLE and not down:
+            return  # calm, as nearly always
         if campaign.phase in ASKING and (not down or self.watch.tilt or self.paused):
             campaign.end()
         if campaign.phase is Phase.CONFIRMING:

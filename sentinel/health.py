@@ -199,7 +199,9 @@ class BySilence:
         if not self._in_order:
             self._views = OrderedDict(sorted(self._views.items(), key=lambda item: item[1][0]))
             self._in_order = True
-        return next((view for _, view in self._views.values()), None)
+        for _, view in self._views.values():
+            return view
+        return None
 
     def _newest_before(self, last: str) -> float:
         """The moment of the one before the `last`."""

@@ -186,7 +186,8 @@ class SentinelServer:
         return True
 
     def _note_bus(self, up: bool) -> None:
-        self.feed(fx.BusChanged(up))
+        if up != (self._core.watch.bus_up_since is not None):
+            self.feed(fx.BusChanged(up))
         name, away_s = self._outage.note(up, self.clock.now())
         if not name:
             return

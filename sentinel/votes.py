@@ -103,11 +103,17 @@ class Voter:
     def saved(self, state: VoteState, now: float) -> tuple[VoteState | None, list[SaveVote | SendPeer]]:
         """A write is on disk. Returns the vote that exists from now on (None: only the record was saved), and what to
         do next: the reply to its candidate, further writes."""
+        moved = state.controls.membership.version != self.state.controls.membership.version
         self.state = state
         self.problem = ""
         self._writing = None
         voted = None
         out: list[SaveVote | SendPeer] = []
+        if moved and self.choice is not None and state.voted_epoch != self.choice.voted_epoch:
+            # Decided under the membership that is over: nobody may count on it any more.
+            lost, self.choice = self.choice, None
+            if lost.voted_for != self.me:
+                out.append(self._reply(lost.voted_for, lost.voted_epoch, "another membership"))
         if self.choice is not None and state.voted_epoch == self.choice.voted_epoch:
             voted, self.choice = self.choice, None
             self._voted_at = now

@@ -101,6 +101,7 @@ class Watch:
         self._waiting = BySilence()  # who is not down and would be by time alone
         self._down: dict[str, NodeView] = {}  # subjectively or objectively
         self._counted: tuple[object, ...] = ()  # what the objective views were last counted with
+        self._judged: tuple[object, ...] = ()  # what the master was last judged with
         self._follow_master(now)
 
     @property
@@ -201,9 +202,8 @@ class Watch:
     def reassess(self, now: float) -> bool:
         """Update the subjective views (not in tilt), then the objective ones. Returns whether a subjective one changed."""
         changed = False
-        if not self.tilt:
-            if self.master is not None:
-                self.touch(self.master)
+        if self.tilt_until is None:
+            self._touch_master(now)
             for node_id in self._touched:
                 changed |= self._judge(self.nodes[node_id], now)
             while (view := self._waiting.longest()) is not None and self._is_overdue(view, now):
@@ -212,6 +212,18 @@ class Watch:
         self._count(now)
         self._touched.clear()  # also in tilt: everybody is touched at its end
         return changed
+
+    def _touch_master(self, now: float) -> None:
+        """The master is judged by more than its own words: again if one of those things changed, or if time is up."""
+        master = self.nodes.get(self.record.node)
+        basis = (self.record, self.accepted, self.bus_up_since, self.stretch, self.handover)
+        if master is None or (
+            basis == self._judged
+            and now < idle_over_at(master, self.accepted, self.bus_up_since, self.timing, self.stretch)
+        ):
+            return
+        self._judged = basis
+        self.touch(master)
 
     def _is_overdue(self, view: NodeView, now: float) -> bool:
         return now - view.silent_since() >= self.timing.down_after_s * self.stretch

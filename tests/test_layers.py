@@ -28,6 +28,7 @@ PURE: Final = (
     "ha_stress.drivers.stress.core",
     "ha_stress.drivers.stress.plan",
     "ha_stress.drivers.stress.table",
+    "ha_stress.drivers.stress.told",
     "ha_stress.engines.pacing",
     "ha_stress.engines.histogram",
     "ha_stress.engines.account",

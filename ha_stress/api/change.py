@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ha_stress import log
@@ -14,6 +14,7 @@ from ha_stress.cluster.controls import Controls, Tags
 from ha_stress.cluster.events import Event
 from ha_stress.cluster.mastership import Mastership, newer
 from ha_stress.cluster.members import NodeInfo, Role, SentinelInfo
+from ha_stress.doctor.ask import ask_sentinels, worth_asking
 
 _log = log.get("api")
 
@@ -85,6 +86,24 @@ async def _tell(node: ApiNode, told: Told, controls: Controls) -> None:
 
 async def newest_record(node: ApiNode) -> Mastership:
     return newer(await node.bus.mastership(), node.record())
+
+
+async def asked(node: ApiNode) -> list[SentinelInfo]:
+    """The sentinels that answer now, in their own words. A membership follows from what they have on disk at this moment;
+    their descriptions in Redis may be older than a change that Redis has lost."""
+    described = {info.id: info for info in worth_asking(await node.bus.sentinels())}
+    answers = await ask_sentinels(list(described.values()), node.config.secret)
+    return [
+        replace(
+            described[answer.id],
+            members=answer.seen.members,
+            members_version=answer.seen.members_version,
+            voted_epoch=answer.seen.voted_epoch,
+            controls_revision=answer.seen.controls_revision,
+        )
+        for answer in answers
+        if answer.seen is not None
+    ]
 
 
 def living(node: ApiNode, sentinels: Sequence[SentinelInfo]) -> list[SentinelInfo]:

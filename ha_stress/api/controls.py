@@ -6,7 +6,7 @@ from functools import partial
 
 from fastapi import APIRouter
 
-from ha_stress.api.change import Told, change, check_sentinels, check_tagged, check_target, living, newest_record
+from ha_stress.api.change import Told, asked, change, check_sentinels, check_tagged, check_target, living, newest_record
 from ha_stress.api.models_operator import (
     ChangedControls,
     ControlsView,
@@ -120,14 +120,14 @@ def _membership(router: APIRouter, node: ApiNode) -> None:
     async def add_sentinel(new: NewMember) -> ChangedControls:
         """Make a running sentinel a member. One change at a time."""
         name = check_name("sentinel id", new.id)
-        sentinels = living(node, await node.bus.sentinels())
+        sentinels = await asked(node)
         made = await change(node, lambda c: wishes.add_sentinel(c, sentinels, name), partial(_members, name, "added"))
         return _answer(node, made)
 
     @router.delete("/sentinels/{sentinel}")
     async def remove_sentinel(sentinel: str) -> ChangedControls:
         """Take a member away. It goes on watching, without a vote, until it is stopped."""
-        sentinels = living(node, await node.bus.sentinels())
+        sentinels = await asked(node)
         made = await change(
             node, lambda c: wishes.remove_sentinel(c, sentinels, sentinel), partial(_members, sentinel, "removed")
         )

@@ -42,14 +42,15 @@ class WorkPart(Part):
             raise Conflict(f"{node} has a higher revision than {assignment.revision} in epoch {assignment.epoch}")
 
     async def assign_all(self, record: Mastership, assignments: Sequence[NodeAssignment]) -> list[NodeAssignment]:
-        """`assign` for each of them, in one round trip. Returns those that are in conflict; the others are written.
+        """`assign` for each of them, in one round trip and one transaction: a master that is killed in the middle has told
+        either all of these holders or none. Returns those that are in conflict; the others are written.
 
-        Fenced if any is fenced: then some may have been written before the successor's record was.
+        Fenced if any is fenced.
         """
         script = self._link.script("assign")
 
         def write(client: Any) -> Any:
-            pipeline = client.pipeline(transaction=False)
+            pipeline = client.pipeline(transaction=True)
             for assignment in assignments:
                 node = assignment.node
                 keys = (self.keys.mastership, self.keys.assignment(node), self.keys.assignment_versions)

@@ -31,6 +31,7 @@ def main() -> NoReturn:
             settings = json.load(pipe)
         log.configure(settings["log_level"], settings["log_json"])
         _one_arena()
+        _many_files()
         trio.run(_serve, settings)
     except BaseException as error:  # noqa: BLE001  the boundary: whatever it is becomes a sentence and an exit code
         sys.exit(explain(error, as_json=False))
@@ -119,6 +120,15 @@ def _one_arena() -> None:
 
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _many_files() -> None:
+    """Take what the system grants: a sentinel holds a connection to every node, and 1,024 files are soon too few."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # an unlimited hard limit may be refused as a soft one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

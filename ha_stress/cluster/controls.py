@@ -117,7 +117,8 @@ def tag(controls: Controls, node: str, tags: Tags) -> Controls:
 
 
 def add_sentinel(controls: Controls, sentinels: Sequence[SentinelInfo], new: str) -> Controls:
-    """`sentinels` are the living ones as they describe themselves. Conflict as `_next_membership` says, or if `new` does
+    """`sentinels` are those that were asked just now, in their own words: what Redis has of them may be older than what it
+    lost. Conflict as `_next_membership` says, or if `new` does
     not run: a member that is not there only raises the majority."""
     members, floor = _agreed(controls, sentinels)
     if new in members:
@@ -152,6 +153,9 @@ def _agreed(controls: Controls, sentinels: Sequence[SentinelInfo]) -> tuple[tupl
     """The present members and the floor for the next ones. Conflict if no majority of the present members has the present
     membership on disk: then the last change is not finished, and another one could elect two leaders."""
     version = controls.membership.version
+    ahead = sorted(info.id for info in sentinels if info.controls_revision > controls.revision)
+    if ahead:
+        raise Conflict(f"{', '.join(ahead)} knows of a change that Redis has lost and is writing it back; try again")
     # At version 0 the members are what the sentinels were configured with; they must agree on it. A sentinel that waits
     # to be added names itself too, and is the only one that does.
     claims = [info for info in sentinels if info.members_version == version]

@@ -58,6 +58,7 @@ class Explanation:
     quorum: int = 0
     phase: str = "idle"
     voted_epoch: int = 0
+    controls_revision: int = 0
     live_leader: str = ""
     bus_up: bool = True
     candidates: tuple[CandidateSeen, ...] = ()

@@ -38,6 +38,7 @@ class Checks:
         self.votes: dict[tuple[str, int], str] = {}
         self.acked: dict[str, int] = {}
         self.memberships: dict[int, tuple[str, ...]] = {}
+        self.holding: dict[str, Membership] = {}
         self.commanded: dict[tuple[str, str], int] = {}
         self.fence: tuple[int, str, str] = (0, "", "")
 
@@ -128,18 +129,26 @@ class Checks:
             self.violate("no wish of the operator is forgotten", detail)
 
     def membership_changed(self, voter: str, before: Membership, after: Membership) -> None:
-        """A sentinel has another membership on disk."""
+        """A sentinel has another membership on disk. One that only a minority ever had may be lost with the data of Redis
+        and be given anew; one that is in force (a majority of its members has it on disk) is the only one that is."""
         if after.version < before.version:
-            detail = f"{voter} went back from version {before.version} to {after.version}"
-            self.violate("the membership on disk never goes back", detail)
-        known = self.memberships.setdefault(after.version, after.members)
-        if after.version and known != after.members:
-            self.violate(
-                "one membership per version", f"version {after.version}: {known}, and on {voter} {after.members}"
-            )
-        previous = self.memberships.get(after.version - 1)
-        if previous is not None and after.version > 1 and len({*previous} ^ {*after.members}) != 1:
-            self.violate("one sentinel at a time", f"from {previous} to {after.members} on {voter}")
+            self.counts["memberships taken back"] += 1
+        self.holding[voter] = after
+        known = {(one.version, one.members): one for one in self.holding.values() if one.version}
+        in_force = [one for one in known.values() if self._rules(one)]
+        for one in in_force:
+            if one is not in_force[0]:
+                self.violate("one membership is in force", f"{in_force[0]} and {one}")
+            previous = self.memberships.get(one.version - 1)
+            self.memberships[one.version] = one.members
+            if previous is not None and len({*previous} ^ {*one.members}) != 1:
+                self.violate("one sentinel at a time", f"from {previous} to {one.members} on {voter}")
+
+    def _rules(self, membership: Membership) -> bool:
+        """Whether a majority of its members has it on disk."""
+        one = (membership.version, membership.members)
+        holders = {voter for voter, held in self.holding.items() if (held.version, held.members) == one}
+        return len(holders & {*membership.members}) > len(membership.members) // 2
 
     def failed_over_while_paused(self, leader: str, epoch: int) -> None:
         self.violate("a paused cluster fails nobody over", f"{leader} was elected at epoch {epoch}")

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS_MAX = 6
 RETRY_S = 0.2
-#: How old a sentinel's description of itself may be.
-LIVING_S = 3.0
-#: What one change is made of: the record, the living sentinels, and the controls as they stand.
+#: What one change is made of: the record, the sentinels as they answer when asked, and the controls as they stand.
 Make = Callable[[Mastership, tuple[SentinelInfo, ...], Controls], Controls]
 
 
@@ -85,21 +83,22 @@ class Operator(Process):
 
     def _wish(self, name: str, make: Make, attempts: int = ATTEMPTS_MAX) -> None:
         redis = self.world.redis
-        redis.call(self, partial(self._have_read, name, make, attempts), redis.read_for_operator, LIVING_S)
+        redis.call(self, partial(self._have_read, name, make, attempts), redis.read_for_operator)
 
     def _have_read(
         self,
         name: str,
         make: Make,
         attempts: int,
-        answer: tuple[Mastership, tuple[SentinelInfo, ...], Controls] | None,
+        answer: tuple[Mastership, Controls] | None,
     ) -> None:
         if answer is None:
             self._again(name, make, attempts)
             return
-        stands = answer[2]
+        record, stands = answer
+        spoken = tuple(one.description() for one in self.world.sentinels.values() if one.core and not one.paused)
         try:
-            wanted = make(*answer)
+            wanted = make(record, spoken, stands)
         except Conflict as conflict:
             self.world.say("operator", f"{name} is refused: {conflict}")
             self.world.checks.counts[f"{name} refused"] += 1

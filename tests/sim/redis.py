@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ha_stress.bus.mastership import AWARD_TICKET_S, AwardAnswer
 from ha_stress.cluster.controls import NO_CONTROLS, Controls
 from ha_stress.cluster.mastership import NOBODY, Mastership
-from ha_stress.cluster.members import NodeInfo, SentinelInfo
+from ha_stress.cluster.members import NodeInfo
 from tests.sim.builds import Script
 from tests.sim.checks import Checks
 from tests.sim.network import Network
@@ -109,7 +109,6 @@ class SimRedis:
         self._tickets: dict[tuple[int, str], float] = {}
         self.controls: Controls = NO_CONTROLS
         self._controls_history: list[tuple[float, Controls]] = []
-        self._sentinels: dict[str, SentinelInfo] = {}
 
     # --- faults ---
 
@@ -277,14 +276,8 @@ class SimRedis:
     def read_for_node(self) -> tuple[Mastership, Controls]:
         return self.record, self.controls
 
-    def read_for_operator(self, living_s: float) -> tuple[Mastership, tuple[SentinelInfo, ...], Controls]:
-        oldest = self.timeline.now - living_s
-        living = tuple(info for info in self._sentinels.values() if info.sent_at > oldest)
-        return self.record, living, self.controls
-
-    def publish_sentinel(self, info: SentinelInfo) -> bool:
-        self._sentinels[info.id] = info
-        return True
+    def read_for_operator(self) -> tuple[Mastership, Controls]:
+        return self.record, self.controls
 
     def set_controls(self, expected: int, new: Controls) -> tuple[bool, Controls]:
         if self.controls != new:

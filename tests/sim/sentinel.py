@@ -210,7 +210,12 @@ class SimSentinel(Process):
     # --- Redis ---
 
     def _bus_answered(self, result: object) -> None:
-        self.feed(BUS_DOWN if result is None else BUS_UP)
+        self._note_bus(result is not None)
+
+    def _note_bus(self, up: bool) -> None:
+        """As the shell does it: that it is as it was is no news."""
+        if self.core is not None and up != (self.core.watch.bus_up_since is not None):
+            self.feed(BUS_UP if up else BUS_DOWN)
 
     def _hinted(self) -> None:
         if self._reading:
@@ -229,7 +234,7 @@ class SimSentinel(Process):
     def _have_read(self, answer: tuple[Mastership, Controls, tuple[NodeInfo, ...]] | None) -> None:
         self._reading = False
         if answer is None:
-            self.feed(BUS_DOWN)
+            self._note_bus(False)
             pause_s = BUS_RETRY_S
         else:
             record, controls, nodes = answer
@@ -237,18 +242,16 @@ class SimSentinel(Process):
             self.feed(fx.ControlsRead(controls))
             self.feed(fx.NodesListed(nodes))
             self._adjust_probes(nodes)
-            self.feed(BUS_UP)
-            self._describe()
+            self._note_bus(True)
             pause_s = 0.0 if self._read_again else self.config.timing.info_period_s
         self._read_again = False
         self.after(pause_s, self._read, self._read_token)
 
-    def _describe(self) -> None:
-        """Tell operators who this is: what is described is on disk."""
+    def description(self) -> SentinelInfo:
+        """What it says of its vote file is on disk."""
         core = self.core
-        if core is None:
-            return
-        info = SentinelInfo(
+        assert core is not None
+        return SentinelInfo(
             id=self.name,
             incarnation=str(self.life),
             mesh_host="",
@@ -257,12 +260,9 @@ class SimSentinel(Process):
             members=core.membership.members,
             members_version=core.membership.version,
             voted_epoch=core.voter.state.voted_epoch,
+            controls_revision=core.controls.revision,
             sent_at=self.timeline.now,
         )
-        self.world.redis.call(self, self._ignore, self.world.redis.publish_sentinel, info)
-
-    def _ignore(self, answer: object) -> None:
-        """Nothing follows from this answer."""
 
     # --- nodes ---
 
@@ -286,8 +286,6 @@ class SimSentinel(Process):
         if self._ping is None or said != self._said:
             self._said = said
             self._ping = SentinelPinged(
-                Ping(
-                    sender=self.name, number=0, record=said[0], voted_epoch=said[1], sentinels=len(self.config.members)
-                )
+                Ping(sender=self.name, number=0, record=said[0], voted_epoch=said[1], sentinels=said[2])
             )
         return self._ping

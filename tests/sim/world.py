@@ -29,6 +29,21 @@ FAULT_FREE_SHARE = 0.1
 #: In so many worlds the members of the sentinels may change.
 SPARE_SHARE = 0.15
 PATIENT = Timing()
+#: Between data centres.
+SLOW = Timing(
+    ping_period_s=1.0,
+    down_after_s=5.0,
+    view_fresh_s=3.0,
+    desync_s=0.08,
+    vote_timeout_s=0.5,
+    accept_timeout_s=2.0,
+    lease_ttl_s=6.0,
+    lease_renew_s=1.0,
+    lease_margin_s=1.0,
+    info_period_s=2.0,
+    info_expiry_s=8.0,
+    reread_s=4.0,
+)
 HASTY = Timing(
     ping_period_s=0.25,
     down_after_s=1.0,
@@ -66,7 +81,7 @@ class World:
         self.timeline = Timeline(seed)
         rng = self.timeline.rng
         self.fault_free = rng.random() < FAULT_FREE_SHARE and not build.faults
-        self.timing = rng.choice((PATIENT, HASTY))
+        self.timing = rng.choice((PATIENT, PATIENT, PATIENT, SLOW, SLOW, HASTY))
         self.checks = Checks(self.timeline, seed)
         self.checks.on_violation = self._broken
         self.net = Network(self.timeline)
