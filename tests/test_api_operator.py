@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,20 +155,30 @@ async def test_a_master_that_is_tagged_is_told_that_it_stays_master(peopled: Api
     assert "switchover" in (await peopled.call("PUT", "/nodes/n1/tags", {"draining": True}))["notes"][0]
 
 
-async def test_members_change_one_at_a_time(peopled: Api) -> None:
-    bus = peopled.node.bus
-    assert "does not run" in await peopled.refused("POST", "/sentinels", {"id": "s4"}, status=409)
-    await bus.publish_sentinel(sentinel_info("s4", members=(*MEMBERS, "s4")))
-    found = await peopled.call("POST", "/sentinels", {"id": "s4"})
-    assert found["membership"] == {"version": 1, "members": ["s1", "s2", "s3", "s4"], "floor": 4}
-    # Nobody has the new membership on disk yet.
-    assert "wait" in await peopled.refused("DELETE", "/sentinels/s1", status=409)
-    for name in ("s1", "s2", "s3", "s4"):
-        await bus.publish_sentinel(sentinel_info(name, members=(*MEMBERS, "s4"), members_version=1, voted_epoch=6))
-    assert "already" in await peopled.refused("POST", "/sentinels", {"id": "s4"}, status=409)
-    found = await peopled.call("DELETE", "/sentinels/s1")
-    assert found["membership"] == {"version": 2, "members": ["s2", "s3", "s4"], "floor": 6}
-    assert "still runs" in found["notes"][0]
+async def test_members_change_one_at_a_time_by_what_the_sentinels_themselves_answer(peopled: Api) -> None:
+    bus, four = peopled.node.bus, [*MEMBERS, "s4"]
+    answers = {name: explanation(name, voted_epoch=4) for name in four}
+    answers["s4"]["members"] = four
+    async with AsyncExitStack() as stack:
+        for name in MEMBERS:
+            port = await stack.enter_async_context(answering(name, answers[name]))
+            await bus.publish_sentinel(sentinel_info(name, mesh_port=port))
+        assert "does not run" in await peopled.refused("POST", "/sentinels", {"id": "s4"}, status=409)
+        port = await stack.enter_async_context(answering("s4", answers["s4"]))
+        await bus.publish_sentinel(sentinel_info("s4", mesh_port=port))
+        found = await peopled.call("POST", "/sentinels", {"id": "s4"})
+        assert found["membership"] == {"version": 1, "members": four, "floor": 4}
+        # Nobody has the new membership on disk yet.
+        assert "wait" in await peopled.refused("DELETE", "/sentinels/s1", status=409)
+        for answer in answers.values():
+            answer.update(members=four, members_version=1, voted_epoch=6, controls_revision=1)
+        assert "already" in await peopled.refused("POST", "/sentinels", {"id": "s4"}, status=409)
+        answers["s2"]["controls_revision"] = 9
+        assert "s2 knows of a change" in await peopled.refused("DELETE", "/sentinels/s1", status=409)
+        answers["s2"]["controls_revision"] = 1
+        found = await peopled.call("DELETE", "/sentinels/s1")
+        assert found["membership"] == {"version": 2, "members": ["s2", "s3", "s4"], "floor": 6}
+        assert "still runs" in found["notes"][0]
     assert [(name, subject) for name, subject, _ in await told(peopled)] == [("+members", "s4"), ("+members", "s1")]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ha_stress.cluster.controls import NO_CONTROLS
+from ha_stress.cluster.controls import NO_CONTROLS, Membership
 from ha_stress.wire.messages import PreVoteReply, PreVoteRequest, VoteReply, VoteRequest
 from sentinel import effects as fx
 from sentinel.failover import Phase
@@ -193,6 +194,16 @@ def test_a_record_that_could_not_be_written_is_written_when_it_is_read_again() -
     assert not sent(play.tell(fx.VoteNotSaved(write.state, "disk")), VoteReply)
     (again,) = only(play.tell(fx.RecordRead(record(2, "n2"))) + play.tell(fx.ControlsRead(NO_CONTROLS)), fx.SaveVote)
     assert again.state.record == record(2, "n2")
+
+
+def test_a_vote_that_was_decided_under_an_older_membership_is_lost_when_the_newer_one_is_on_disk() -> None:
+    play = seeing_the_master_down()
+    four = replace(NO_CONTROLS, revision=1, membership=Membership(version=1, members=("s1", "s2", "s3", "s4")))
+    (write,) = only(play.tell(fx.ControlsRead(four)), fx.SaveVote)
+    assert play.ask_vote("s2", 2) == [], "the disk is busy"
+    after = play.tell(fx.VoteSaved(write.state))
+    assert granted(after).reason == "another membership"
+    assert not only(after, fx.SaveVote) and play.core.voter.state.voted_epoch == 0
 
 
 # --- campaigning ---
