@@ -25,6 +25,7 @@ PURE: Final = (
     "ha_stress.master",
     "ha_stress.worker",
     "ha_stress.node.core",
+    "ha_stress.node.ownership",
     "ha_stress.drivers.stress.core",
     "ha_stress.drivers.stress.plan",
     "ha_stress.drivers.stress.table",

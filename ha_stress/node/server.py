@@ -20,7 +20,7 @@ from ha_stress.api.app import create_app
 from ha_stress.api.serve import serve
 from ha_stress.base.clock import Clock, SystemClock
 from ha_stress.base.config import NodeConfig
-from ha_stress.base.errors import BusUnavailable, Conflict, MeshUnavailable, ProtocolError
+from ha_stress.base.errors import BusUnavailable, MeshUnavailable, ProtocolError
 from ha_stress.base.ids import new_incarnation
 from ha_stress.bus.client import Bus, open_bus
 from ha_stress.bus.outbox import Outbox
@@ -31,6 +31,7 @@ from ha_stress.drivers.registry import driver
 from ha_stress.mesh.connection import Connection
 from ha_stress.mesh.server import serve_mesh
 from ha_stress.node import core
+from ha_stress.node.presence import Presence
 from ha_stress.node.sampler import Sampler
 from ha_stress.node.tags import NodeTags
 from ha_stress.store.store import Store, open_store
@@ -60,7 +61,6 @@ class NodeServer:
         self._master_scope: trio.CancelScope | None = None
         self._master_ended = trio.Event()
         self._master_ended.set()
-        self._sequence = 0
         self._mesh_port = 0
         self._sentinels: set[Connection] = set()
         self._api_url = ""
@@ -68,10 +68,7 @@ class NodeServer:
         self._frames_waiting = 0
         self._frames_lost = 0
         self._idle = True
-        self._speaking, self._gone = (
-            trio.Lock(),
-            False,
-        )  # of two calls about this node's description the later one stands
+        self._presence = Presence(bus, config, self.holder.incarnation, self.info, clock)
         self._tags = NodeTags(bus, config.id)
 
     # --- services ---
@@ -82,7 +79,7 @@ class NodeServer:
         return NodeInfo(
             id=self.config.id,
             incarnation=self.holder.incarnation,
-            sequence=self._sequence,
+            sequence=self._presence.sequence,
             priority=self._tags.priority(self.config.priority),
             mesh_host=self.config.advertise_host or self.config.host,
             mesh_port=self._mesh_port,
@@ -134,16 +131,7 @@ class NodeServer:
             self._changed.unpark_all()
 
     async def publish_info(self) -> None:
-        """Conflict if another process has registered under this id since: there can be one, and the newer one is it."""
-        try:
-            async with self._speaking:
-                mine = self._gone or await self.bus.publish_info(self.info(), self.config.timing.info_expiry_s)
-        except BusUnavailable as error:
-            self.log.warning("node info not published", problem=str(error))
-            return
-        if not mine and not self._core.leaving:
-            other = f"another process has registered as {self.config.id}, so this one ends"
-            raise Conflict(f"{other}; if it is not its successor, give each node an id of its own")
+        await self._presence.publish()
 
     async def send_node_info(self) -> None:
         while True:
@@ -292,22 +280,13 @@ class NodeServer:
         self._api_url = f"http://{config.advertise_host or config.host}:{api_port}"
         self._nursery.start_soon(self.outbox.run, name="node.outbox")
         self._nursery.start_soon(self._sampler.run, name="node.sampler")
-        await self._register()
+        await self._presence.register()
+        self.feed(core.Registered())
+        await self.publish_info()
         self._nursery.start_soon(self._driver.worker(self).run, name="node.worker")
         self._nursery.start_soon(self._follow_time, lambda: self._core.role is not Role.MASTER, name="node.time")
         self._nursery.start_soon(self._tags.follow, config.timing.reread_s, self.publish_info, name="node.tags")
-        self.log.info("serving", api=self._api_url, mesh_port=self._mesh_port, sequence=self._sequence)
-
-    async def _register(self) -> None:
-        while True:
-            try:
-                self._sequence = await self.bus.register(self.config.id, self.holder.incarnation, self._sequence)
-                break
-            except BusUnavailable as error:
-                self.log.warning("not registered yet", problem=str(error))
-                await trio.sleep(self.config.timing.resend_s)
-        self.feed(core.Registered())
-        await self.publish_info()
+        self.log.info("serving", api=self._api_url, mesh_port=self._mesh_port, sequence=self._presence.sequence)
 
     async def leave(self) -> None:
         """Hand over what this node does, say goodbye, and return; within `stop_timeout_s` in any case."""
@@ -323,9 +302,7 @@ class NodeServer:
             try:
                 if self._core.role is Role.MASTER:
                     await self.bus.release_lease(self.record())
-                async with self._speaking:  # a description that was still on its way would put it on the list again
-                    self._gone = True
-                    await self.bus.remove_node(self.config.id, self.holder.incarnation)
+                await self._presence.leave()
             except BusUnavailable as error:
                 self.log.warning("left without saying goodbye", problem=str(error))
             await self.outbox.flush(self.config.timing.resend_s)

@@ -9,6 +9,7 @@ from ha_stress.cluster.controls import Controls, Tags
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo, Role
 from ha_stress.node import core
+from ha_stress.node.ownership import Ownership, Verdict
 from ha_stress.tasks.schedule import Holder, NodeAssignment
 from ha_stress.wire.messages import Pong
 from ha_stress.worker.core import Apply
@@ -52,6 +53,7 @@ class SimNode(Process):
         self._read_token = 0
         self._leave_by = float("inf")
         self._worker = world.build.worker(Holder(config.id, ""))
+        self._ownership = Ownership(config.timing.info_expiry_s)
         world.redis.listeners.append((self, self._hinted))
 
     def begin(self) -> None:
@@ -69,6 +71,7 @@ class SimNode(Process):
         self._tick_at = self._leave_by = float("inf")
         self.lease_until = float("-inf")
         self.world.say(self.name, f"starts as {self.incarnation}")
+        self._ownership = Ownership(self.config.timing.info_expiry_s)
         self.after(rng.random() * 0.05, self._register)
 
     def die(self, *, host: bool = False) -> None:
@@ -251,7 +254,23 @@ class SimNode(Process):
     def publish_once(self) -> None:
         redis = self.world.redis
         self.cpu_percent = max(0.0, min(100.0, self.cpu_percent + 4 * (self.timeline.rng.random() - 0.5)))
-        redis.call(self, lambda answer: None, redis.publish_info, self.info(), self.config.timing.info_expiry_s)
+        redis.call(self, self._published, redis.publish_info, self.info(), self.config.timing.info_expiry_s)
+
+    def _published(self, taken: bool | None) -> None:
+        """As `ha_stress.node.presence` does it. The registry is looked at in the same moment."""
+        if taken:
+            self._ownership.granted()
+        elif taken is not None:
+            other_speaks = self.world.redis.speaks(self.name)
+            match self._ownership.refused(self.timeline.now, other_speaks=other_speaks):
+                case Verdict.REGISTER:
+                    self._register_again()
+                case Verdict.END:
+                    self.die()
+
+    def _register_again(self) -> None:
+        redis = self.world.redis
+        redis.call(self, lambda sequence: None, redis.register, self.name, self.incarnation)
 
     def _hinted(self) -> None:
         if self._reading:

@@ -261,6 +261,10 @@ class SimRedis:
         self._infos[info.id] = (info, self.timeline.now + expiry_s)
         return True
 
+    def speaks(self, node: str) -> bool:
+        """Whether there is a living description under this id."""
+        return node in self._infos and self._infos[node][1] > self.timeline.now
+
     def remove_node(self, node: str, incarnation: str) -> bool:
         if self._owners.get(node) != incarnation:
             return False
