@@ -24,6 +24,8 @@ from chaos.script import send
 #: A lease of 3 s is renewed every 0.5 s and given up 0.5 s early: whoever stood still for so long may not act.
 LEASE_OVER_S: Final = 2.7
 STOP_ATTEMPTS_MAX: Final = 50
+#: How long a planned hand-over may leave the cluster without an acting master.
+SWITCHOVER_GAP_MS: Final = 200
 OTHERS: Final = (*NODES, *SENTINELS, "redis")
 
 
@@ -141,6 +143,17 @@ def _engines(stage: Stage) -> list[psutil.Process]:
     return stage.cluster.family(stage.master)[1:]
 
 
+def switchover(stage: Stage) -> None:
+    """No fault, but the operator's wish under the same load: nothing may be lost by it, and somebody acts nearly always."""
+    stage.strike()
+    stage.cluster.client().ask_switchover("", stage.before.epoch)
+    after = stage.successor()
+    told = {e["name"]: int(e["at_ms"]) for e in stage.cluster.outside.events() if int(e["epoch"]) == after.epoch}
+    gap_ms = told["+acting"] - told["+switch-master"]
+    stage.say(f"{gap_ms} ms without an acting master")
+    stage.expect(gap_ms <= SWITCHOVER_GAP_MS, "a-switchover-leaves-no-gap", f"at most {SWITCHOVER_GAP_MS} ms", gap_ms)
+
+
 # Redis.
 
 
@@ -247,6 +260,7 @@ FAULTS: Final = (
     Fault(name="kill-two", what="kill -9 of any two at once", do=kill_two),
     Fault(name="kill-leader", what="kill -9 of the leader between its election and its award", do=kill_leader),
     Fault(name="pause-master", what="SIGSTOP of the master past its lease, then SIGCONT", do=pause_master, load_s=7.0),
+    Fault(name="switchover", what="no fault: the operator asks for another master", do=switchover),
     Fault(name="redis-restart", what="kill -9 and start of Redis with its data", do=redis_restart),
     Fault(name="redis-loss", what="kill -9 and start of Redis without its data", do=redis_loss),
     Fault(name="redis-stop", what="SIGSTOP of Redis for longer than a lease", do=redis_stop, load_s=5.0),
