@@ -92,9 +92,14 @@ class Hooks:
         """Events that were taken and whose notification has not begun."""
         return self._waiting.statistics().current_buffer_used
 
+    def _wants(self, event: Event) -> bool:
+        """By its name; what was asked for (a switchover, a node that is stopped) alarms nobody."""
+        asked_for = event.name in ("+odown", "-odown") and event.cause in ("switchover", "leaving")
+        return wanted(event.name, self._config.notify_events) and not asked_for
+
     def offer(self, event: Event) -> None:
         """Notify of a local event, if it is wanted. Never blocks."""
-        if not wanted(event.name, self._config.notify_events):
+        if not self._wants(event):
             return
         try:
             self._to_do.send_nowait(event)
@@ -155,7 +160,7 @@ class Hooks:
             events += await self._bus.take_events(me, room - len(events))
         unwanted = []
         for event in events:
-            if event.name in NOT_FROM_STREAM or not wanted(event.name, self._config.notify_events):
+            if event.name in NOT_FROM_STREAM or not self._wants(event):
                 unwanted.append(event.sequence)
                 continue
             try:

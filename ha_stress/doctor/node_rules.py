@@ -161,7 +161,7 @@ def nodes(facts: Facts) -> Iterator[Finding]:
             "nodes",
             f"{listed(silent)} {'is' if len(silent) == 1 else 'are'} registered and no longer there",
             fault="killed, or cut off from Redis, without saying goodbye",
-            cure="start it again, or let it be: the master has given its share to others",
+            cure="start it again, or let it be: the acting master gives its share to others",
         )
     taken = Counter(info.sequence for info in facts.watched.nodes)
     for sequence in sorted(number for number, count in taken.items() if count > 1):

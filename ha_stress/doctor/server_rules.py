@@ -83,7 +83,7 @@ def _persistence(facts: Facts) -> Iterator[Finding]:
         yield warning(
             "redis persistence",
             "Redis keeps nothing on disk: after a restart, nodes and sentinels write back what they know, and events "
-            "and the history of failovers are gone",
+            "are gone, with the failovers that the database does not have yet",
             fault=fault,
             cure="CONFIG SET appendonly yes, and in its configuration file",
         )
