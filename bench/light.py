@@ -10,7 +10,9 @@ its connections to all nodes here, the id of a task when each node here has appl
 
 from __future__ import annotations
 
+import heapq
 import json
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +26,7 @@ from bench.light_mesh import LightMesh, LightNode
 from ha_stress.base.config import Timing
 from ha_stress.bus.link import Script, milliseconds, pool_for
 from ha_stress.bus.records import record_of
+from ha_stress.node.election import SPREAD_S
 from ha_stress.tasks.schedule import NodeAssignment
 from ha_stress.wire.codec import decode, encode
 from ha_stress.wire.keys import Keys
@@ -58,6 +61,7 @@ class LightNodes:
         self._publish = Script(self._pipeline, "publish_info")
         self._mesh = LightMesh(list(self.nodes.values()), spec.secret)
         self._hinted: dict[str, None] = {}
+        self._later: list[tuple[float, str]] = []  # a heap: who reads when, of those whom an election does not concern
         self._told: set[str] = set()
         self._connections_wanted = spec.count * spec.sentinels
         self._say = say
@@ -81,6 +85,8 @@ class LightNodes:
                 self._take_turns([names[turn % len(names)] for turn in turns], turns)
             if self._mesh.connections >= self._connections_wanted:
                 self._tell("watched")
+            while self._later and self._later[0][0] <= time.monotonic():
+                self._hinted[heapq.heappop(self._later)[1]] = None
             if self._hinted:
                 hinted, self._hinted = list(self._hinted), {}
                 self._read(hinted)
@@ -108,10 +114,15 @@ class LightNodes:
             self._mesh.follow(sock, partial(self._hear, name, sock))
 
     def _hear(self, name: str, sock: Any) -> None:
-        """Whatever was published, it means: read the records."""
-        if not sock.recv(65_536):
+        """Whatever was published, it means: read the records. No light node is ever named in an election, so then it reads
+        as a real node does that was not named: a little later."""
+        heard = sock.recv(65_536)
+        if not heard:
             raise SystemExit("Redis has gone")
-        self._hinted[name] = None
+        if self._keys.task_channel(name).encode() in heard:
+            self._hinted[name] = None
+        else:
+            heapq.heappush(self._later, (time.monotonic() + random.random() * SPREAD_S, name))
 
     def _take_turns(self, names: list[str], turns: Iterable[int]) -> None:
         """Everybody describes itself each period, and reads its records at each `reread_s`."""

@@ -31,6 +31,7 @@ from ha_stress.drivers.registry import driver
 from ha_stress.mesh.connection import Connection
 from ha_stress.mesh.server import serve_mesh
 from ha_stress.node import core
+from ha_stress.node.election import SPREAD_S, next_reading
 from ha_stress.node.presence import Presence
 from ha_stress.node.sampler import Sampler
 from ha_stress.node.tags import NodeTags
@@ -143,8 +144,9 @@ class NodeServer:
         async with self.bus.subscribe(self.bus.keys.election_channel) as hints:
             while True:
                 await self._read_record()
+                spread_s = 0.0 if self._core.role is Role.MASTER else SPREAD_S
                 with trio.move_on_after(self.config.timing.reread_s):
-                    await hints.receive()
+                    await next_reading(hints, self.config.id, spread_s=spread_s)
 
     async def keep_alive(self) -> None:
         """While master: renew the lease when the core says so."""
