@@ -63,7 +63,7 @@ DEFECTS: dict[str, Build] = {
     "quorum used as majority": Build(prepare_sentinel=sentinels.quorum_elects),
     # failovers
     "award without an epoch compare": Build(
-        lax_script=Script.AWARD, faults=("delay", "partition", "crash master", "redis stall")
+        lax_script=Script.AWARD, faults=("redis stall", "pause sentinel", "crash master")
     ),
     "a silent winner ends the failover": Build(
         prepare_sentinel=sentinels.of_kind(sentinels.GivingUp), faults=("redis stall", "isolate master", "crash master")
