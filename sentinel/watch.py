@@ -214,11 +214,13 @@ class Watch:
         return changed
 
     def _touch_master(self, now: float) -> None:
-        """The master is judged by more than its own words: again if one of those things changed, or if time is up."""
+        """The master is judged by more than its own words: again if one of those things changed, if time is up, and while it
+        is down, as the cause may become another one."""
         master = self.nodes.get(self.record.node)
         basis = (self.record, self.accepted, self.bus_up_since, self.stretch, self.handover)
         if master is None or (
-            basis == self._judged
+            master.down_since is None
+            and basis == self._judged
             and now < idle_over_at(master, self.accepted, self.bus_up_since, self.timing, self.stretch)
         ):
             return
