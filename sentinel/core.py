@@ -238,6 +238,8 @@ class Sentinel(Seat):
         known += [heard.views.voted_epoch for heard in self.watch.heard.values()]
         campaign = self.campaign
         campaign.ask(max(known) + 1, self.id, now)
+        if self.watch.master is not None:  # asked again, perhaps for another reason than at first
+            campaign.cause = self.watch.master.down_cause or campaign.cause
         self._say("+try-failover", subject=self.record.node, cause=campaign.cause, epoch=campaign.epoch)
         self._ask_peers(PreVoteRequest)
         if campaign.count(self.id, campaign.epoch, True, ""):
