@@ -167,6 +167,18 @@ def test_a_withdrawn_wish_ends_the_campaign() -> None:
     assert "-sdown" in said(effects) and play.phase() is Phase.IDLE
 
 
+def test_a_campaign_that_waited_since_before_the_wish_goes_on_for_the_wish_and_to_its_target() -> None:
+    play = Play.watching(nodes=(node("n2", priority=1), node("n3")))
+    play.master_falls()
+    play.core.campaign.back_off(play.now)
+    play.tell(fx.NodeConnected("n1"))
+    read(play, ctl.ask_switchover(NO_CONTROLS, FIRST, "n3"))
+    play.pong(play.infos["n1"])
+    play.peer_views("s2", down=("n1",))
+    play.let(1.0, answering=("n1", "n2", "n3"))
+    assert play.cause("n1") == play.core.campaign.cause == "switchover"
+
+
 # --- tags ---
 
 
