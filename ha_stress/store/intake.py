@@ -15,10 +15,10 @@ from ha_stress.cluster.mastership import Mastership
 from ha_stress.store.marks import advance
 from ha_stress.store.reading import counters_of
 from ha_stress.store.records import Committed
-from ha_stress.store.schema import COUNTERS, frames, intake, latencies, ledger, marks
+from ha_stress.store.schema import frames, intake, latencies, ledger, marks
 from ha_stress.store.state import move_fence
 from ha_stress.store.upsert import insert, upsert
-from ha_stress.tasks.ledger import Counters, Frame, add
+from ha_stress.tasks.ledger import COUNTERS, MAPS, Counters, Frame, add
 from ha_stress.tasks.schedule import Holder
 
 Identity = tuple[str, str, int]
@@ -57,8 +57,9 @@ def storable(frame: Frame) -> bool:
     """Whether the columns can hold it. One frame that they cannot hold must not block all others for ever."""
     c = frame.counters
     numbers = [frame.sequence, frame.revision, frame.engine, frame.epoch, frame.second]
-    numbers += [*(getattr(c, name) for name in COUNTERS), *c.failed.values(), *c.statuses.values()]
-    names = [frame.node, frame.incarnation, frame.task, *c.failed, *c.statuses]
+    maps = [getattr(c, name) for name in MAPS]
+    numbers += [*(getattr(c, name) for name in COUNTERS), *(count for one in maps for count in one.values())]
+    names = [frame.node, frame.incarnation, frame.task, *(name for one in maps for name in one)]
     return all(0 <= number < NUMBER_MAX for number in numbers) and not any("\0" in name for name in names)
 
 
@@ -100,7 +101,7 @@ def _frame_row(frame: Frame, written_epoch: int) -> dict[str, Any]:
 
 def _counter_columns(counters: Counters) -> dict[str, Any]:
     numbers = {name: getattr(counters, name) for name in COUNTERS}
-    return {**numbers, "failed": dict(counters.failed), "statuses": dict(counters.statuses)}
+    return {**numbers, **{name: dict(getattr(counters, name)) for name in MAPS}}
 
 
 def _add_to_ledger(connection: Connection, record: Mastership, accepted: list[Frame]) -> None:

@@ -10,9 +10,9 @@ from sqlalchemy import Row as SqlRow
 from ha_stress.base.errors import NotFound
 from ha_stress.base.limits import TIMELINE_SECONDS_MAX
 from ha_stress.store.records import TaskRecord
-from ha_stress.store.schema import COUNTERS, failovers, frames, intake, latencies, ledger, task_states, tasks
+from ha_stress.store.schema import failovers, frames, intake, latencies, ledger, task_states, tasks
 from ha_stress.store.shapes import plan_from_json, spec_from_json
-from ha_stress.tasks.ledger import Counters, Row
+from ha_stress.tasks.ledger import COUNTERS, MAPS, Counters, Row
 from ha_stress.tasks.schedule import Holder
 from ha_stress.tasks.spec import Status, Wanted
 
@@ -55,8 +55,7 @@ def _record(row: SqlRow[Any]) -> TaskRecord:
 
 
 def counters_of(row: SqlRow[Any]) -> Counters:
-    numbers = {name: getattr(row, name) for name in COUNTERS}
-    return Counters(**numbers, failed=row.failed, statuses=row.statuses)
+    return Counters(**{name: getattr(row, name) for name in (*COUNTERS, *MAPS)})
 
 
 def read_rows(connection: Connection, task_id: str) -> list[Row]:

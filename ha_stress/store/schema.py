@@ -1,6 +1,6 @@
 """The tables, as SQLAlchemy Core sees them. The scripts in `migrations` create them; a test compares the two.
 
-    intent (the API writes)    tasks
+    intent (the API writes)    tasks, blobs
     state (the master writes)  fence, task_states, frames, ledger, latencies, marks, intake, failovers
 
 Every row of state carries the epoch that wrote it last.
@@ -26,8 +26,10 @@ from sqlalchemy import (
     Text,
 )
 
+from ha_stress.tasks.ledger import COUNTERS
+
 #: The newest migration script. Kept here so that a start with an up-to-date database needs no Alembic.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -69,16 +71,20 @@ task_states = Table(
     Column("plan", JSON(none_as_null=True)),
     Column("seen_intent", BigInteger, nullable=False),
     Column("ended_at", Float),
+    Column("outcome", JSON(none_as_null=True)),
     Column("epoch", BigInteger, nullable=False),
 )
 
 
-#: The whole-number fields of `Counters`, each a column.
-COUNTERS: Final = ("intended", "started", "completed", "dropped", "late", "bytes_in")
+#: Fields of `Counters` that the first schema did not have: old rows have none of them.
+_LATER: Final = ("bytes_out", "wrong", "retried", "connected", "closed", "cpu_us")
 
 
 def _counters() -> list[Column[int]]:
-    return [Column(name, BigInteger, nullable=False) for name in COUNTERS]
+    """The whole-number fields of `Counters`, each a column."""
+    return [
+        Column(name, BigInteger, nullable=False, server_default="0" if name in _LATER else None) for name in COUNTERS
+    ]
 
 
 #: `epoch` is the one under which the engine worked, `written_epoch` that of the master who committed the frame.
@@ -98,6 +104,7 @@ frames = Table(
     Column("failed_total", BigInteger, nullable=False),
     Column("failed", JSON, nullable=False),
     Column("statuses", JSON, nullable=False),
+    Column("checks", JSON, nullable=False, server_default="{}"),
     Column("response_us", LargeBinary, nullable=False),
     Column("service_us", LargeBinary, nullable=False),
     Column("written_epoch", BigInteger, nullable=False),
@@ -116,8 +123,18 @@ ledger = Table(
     *_counters(),
     Column("failed", JSON, nullable=False),
     Column("statuses", JSON, nullable=False),
+    Column("checks", JSON, nullable=False, server_default="{}"),
     Column("epoch", BigInteger, nullable=False),
     PrimaryKeyConstraint("task", "revision", "node", "incarnation"),
+)
+
+#: Large things that a task names by their digest (SHA-256): request bodies, scenario data. Written once, never changed.
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 #: The merged histograms of a task, as HdrHistogram V2 blobs.

@@ -14,18 +14,25 @@ from ha_stress.wire.codec import from_plain, to_plain
 
 def spec_to_json(spec: TaskSpec) -> dict[str, Any]:
     plain: dict[str, Any] = to_plain(spec)
-    body = base64.b64encode(spec.request.body).decode("ascii")
-    return {**plain, "request": {**plain["request"], "body": body}}
+    return {**plain, "request": _request_to_json(plain["request"]), "mix": [_request_to_json(r) for r in plain["mix"]]}
 
 
 def spec_from_json(value: Any) -> TaskSpec:
     """The inverse of `spec_to_json`; ProtocolError if it is not one."""
     try:
-        request = dict(value["request"])
-        request["body"] = base64.b64decode(request.get("body", ""), validate=True)
+        request = _request_from_json(value["request"])
+        mix = [_request_from_json(one) for one in value.get("mix", ())]
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
         raise ProtocolError(f"a stored task cannot be read: {error!r}") from None
-    return from_plain(TaskSpec, {**value, "request": request})
+    return from_plain(TaskSpec, {**value, "request": request, "mix": mix})
+
+
+def _request_to_json(request: dict[str, Any]) -> dict[str, Any]:
+    return {**request, "body": base64.b64encode(request["body"]).decode("ascii")}
+
+
+def _request_from_json(request: dict[str, Any]) -> dict[str, Any]:
+    return {**request, "body": base64.b64decode(request.get("body", ""), validate=True)}
 
 
 def plan_to_json(plan: Plan | None) -> dict[str, Any] | None:

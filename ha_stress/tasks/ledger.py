@@ -10,14 +10,18 @@ in-flight limit reached; *uncovered* ones belonged to a process that died before
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from ha_stress.tasks.schedule import Holder, Plan, owned_below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """What one holder accounted for. `late` is the part of `started` that was sent over 10 ms after its schedule."""
+    """What one holder accounted for. `late` is the part of `started` that was sent over 10 ms after its schedule, `wrong`
+    the part of `completed` of which a check failed, `retried` counts requests that went out on a second connection because
+    the first one was closed before any byte of them was sent, `connected` new connections, `closed` the users (of the closed
+    model) who have stopped for good, `cpu_us` the processor time of the engine meanwhile."""
 
     intended: int = 0
     started: int = 0
@@ -25,8 +29,15 @@ class Counters:
     dropped: int = 0
     late: int = 0
     bytes_in: int = 0
+    bytes_out: int = 0
+    wrong: int = 0
+    retried: int = 0
+    connected: int = 0
+    closed: int = 0
+    cpu_us: int = 0
     failed: Mapping[str, int] = field(default_factory=dict)  # error kind -> count
     statuses: Mapping[str, int] = field(default_factory=dict)  # "200" -> count
+    checks: Mapping[str, int] = field(default_factory=dict)  # text of a check -> how often it failed
 
     @property
     def failed_total(self) -> int:
@@ -35,6 +46,11 @@ class Counters:
     @property
     def under_way(self) -> int:
         return self.started - self.completed - self.failed_total
+
+
+#: The fields of `Counters` that are whole numbers, and those that count by name.
+MAPS: Final = ("failed", "statuses", "checks")
+COUNTERS: Final = tuple(one.name for one in fields(Counters) if one.name not in MAPS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +96,14 @@ class Books:
     uncovered: int
     late: int
     bytes_in: int
+    bytes_out: int
+    wrong: int
+    retried: int
+    connected: int
+    cpu_us: int
     failures: Mapping[str, int]
     statuses: Mapping[str, int]
+    checks: Mapping[str, int]
 
     @property
     def balanced(self) -> bool:
@@ -99,16 +121,9 @@ def add_maps(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:
 def add(counters: Iterable[Counters]) -> Counters:
     """The sum."""
     every = list(counters)
-    return Counters(
-        intended=sum(c.intended for c in every),
-        started=sum(c.started for c in every),
-        completed=sum(c.completed for c in every),
-        dropped=sum(c.dropped for c in every),
-        late=sum(c.late for c in every),
-        bytes_in=sum(c.bytes_in for c in every),
-        failed=add_maps(c.failed for c in every),
-        statuses=add_maps(c.statuses for c in every),
-    )
+    sums: dict[str, Any] = {name: sum(getattr(c, name) for c in every) for name in COUNTERS}
+    sums |= {name: add_maps(getattr(c, name) for c in every) for name in MAPS}
+    return Counters(**sums)
 
 
 def missing(plan: Plan, rows: Iterable[Row]) -> dict[tuple[int, Holder], int]:
@@ -148,8 +163,14 @@ def books(plan: Plan | None, rows: Iterable[Row]) -> Books:
         uncovered=uncovered,
         late=total.late,
         bytes_in=total.bytes_in,
+        bytes_out=total.bytes_out,
+        wrong=total.wrong,
+        retried=total.retried,
+        connected=total.connected,
+        cpu_us=total.cpu_us,
         failures=total.failed,
         statuses=total.statuses,
+        checks=total.checks,
     )
 
 

@@ -20,6 +20,9 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 
+from ha_stress.tasks.checks import Check
+from ha_stress.tasks.profile import Profile
+from ha_stress.tasks.scenario import Scenario
 from ha_stress.tasks.spec import HttpRequest
 
 
@@ -33,7 +36,11 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One stretch of a task's schedule. `table[slot]` indexes `holders`; `at_s` counts from the task's start."""
+    """One stretch of a task's schedule. `table[slot]` indexes `holders`; `at_s` counts from the task's start.
+
+    With a `profile` position p is arrival number `base` + p of it, and the profile began at `origin_s`. In the closed model
+    (`users` above 0) a slot is a user, there are no positions, and it ends at `until_s`.
+    """
 
     number: int
     at_s: float
@@ -42,6 +49,11 @@ class Revision:
     table: tuple[int, ...]
     limit: int | None = None
     why: str = ""
+    profile: Profile | None = None
+    origin_s: float = 0.0
+    base: int = 0
+    users: int = 0
+    until_s: float | None = None
 
     def slots_of(self, holder: Holder) -> tuple[int, ...]:
         """The sorted slots that `holder` owns; empty if it owns none."""
@@ -93,17 +105,28 @@ class Part:
     modulus: int
     slots: tuple[int, ...]
     limit: int | None
+    profile: Profile | None = None
+    origin_s: float = 0.0
+    base: int = 0
+    users: int = 0
+    until_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskShare:
-    """All that a node has to know to run its share of a task: it never has to ask again."""
+    """All that a node has to know to run its share of a task: it never has to ask again (but for large bodies and the
+    rows of feeders, which it reads by their digests)."""
 
     task: str
     request: HttpRequest
     in_flight_max: int
     started_at: float
     parts: tuple[Part, ...]
+    mix: tuple[HttpRequest, ...] = ()
+    scenario: Scenario | None = None
+    think_time_s: float = 0.0
+    warm_up_s: float = 0.0
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

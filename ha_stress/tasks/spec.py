@@ -17,6 +17,10 @@ from ha_stress.base.limits import (
     REQUEST_BODY_BYTES_MAX,
     REQUEST_HEADERS_BYTES_MAX,
 )
+from ha_stress.tasks.checks import Check
+from ha_stress.tasks.profile import Profile
+from ha_stress.tasks.scenario import Scenario
+from ha_stress.tasks.thresholds import Threshold
 
 
 class Status(StrEnum):
@@ -35,13 +39,22 @@ class Wanted(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """The request that each arrival sends. Header names and values go out as they are; Host is added from the URL."""
+    """The request that an arrival sends. Header names and values go out as they are; Host is added from the URL.
+
+    The scheme of `url` is the protocol: http and https (HTTP/1.1, or HTTP/2 with `http2`), ws and wss (`body` is a message;
+    the answer is the next message that has `expect` in it), tcp (`body` is sent; the answer ends with `expect`, or, if that
+    is empty, with the first bytes that come). A large body is stored once and named by its digest in `body_blob`.
+    """
 
     url: str
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    body_blob: str = ""
     timeout_s: float = 10.0
+    http2: bool = False
+    expect: str = ""
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +63,10 @@ class TaskSpec:
 
     `duration_s` None runs until stopped. `in_flight_max` bounds the requests under way in one engine; an arrival
     above it is dropped and counted. `nodes_max` None uses every eligible node.
+
+    Arrivals send `request` and those of `mix` in turn, in proportion to their weights; or run the `scenario`. The model is
+    open, unless there are `users`: then each of them sends its next request `think_time_s` after its last answer, and `rate`
+    is 0. What is due in the first `warm_up_s` is in the books, but not in the statistics.
     """
 
     id: str
@@ -57,6 +74,14 @@ class TaskSpec:
     request: HttpRequest
     rate: float
     duration_s: float | None = None
+    mix: tuple[HttpRequest, ...] = ()
+    scenario: Scenario | None = None
+    profile: Profile | None = None
+    users: int = 0
+    think_time_s: float = 0.0
+    warm_up_s: float = 0.0
+    checks: tuple[Check, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
     driver: str = "stress"
     in_flight_max: int = IN_FLIGHT_MAX_DEFAULT
     nodes_max: int | None = None

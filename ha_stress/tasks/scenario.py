@@ -1,0 +1,26 @@
+"""Work that one request cannot say: a Python file, run once for each arrival (or in a loop by each user)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feeder:
+    """Rows of a CSV file, the first line of which names the columns. The row of an arrival follows from its position,
+    so that no two processes of the cluster use the same one. `blob` is the digest of the stored file."""
+
+    name: str
+    blob: str
+    rows: int
+    again: bool = True  # begin again after the last row; otherwise arrivals beyond it fail as `no_data`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """`source` is Python that defines `async def scenario(user)`, and perhaps `async def setup()` and `teardown(data)`,
+    which run once in the cluster."""
+
+    name: str
+    source: str
+    feeders: tuple[Feeder, ...] = ()
