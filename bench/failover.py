@@ -9,10 +9,8 @@ a round begins when both are well, at a random moment of their ping periods. Exi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
-import signal
 import socket
 import sys
 import tempfile
@@ -21,8 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import redis
-
+from bench.command import carry_out, conditions, parser_of, say
 from bench.failover_figures import (
     DOWN_AFTER_S,
     FIELDS,
@@ -39,7 +36,6 @@ from bench.failover_figures import (
 )
 from bench.failover_ours import Ours
 from bench.failover_valkey import Valkey
-from ha_stress.base.errors import HaStressError
 
 #: Every period of both systems (pings, hellos) is at most this long, but for Valkey's hellos; the phase shall be random.
 PHASE_S: Final = 1.0
@@ -105,10 +101,6 @@ def plot(report: dict[str, Any], path: Path) -> None:
         say(f"{path} shows every round")
 
 
-def say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
 def _rounds(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 1000:
@@ -117,11 +109,8 @@ def _rounds(text: str) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.failover", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
+    parser = parser_of("failover", __doc__)
     parser.add_argument("--rounds", type=_rounds, default=10, help="of each system and cause (default 10)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument(
         "--plot",
         type=Path,
@@ -130,19 +119,14 @@ def main() -> int:
         help="where to draw the phases (default docs/failover.png)",
     )
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
-    try:
-        report = measure(options.rounds)
-    except (HaStressError, redis.RedisError) as error:
-        say(f"error: {error}")
-        return 1
-    if options.json:
-        print(json.dumps(report))
-    else:
-        print("\n\n".join(table(report, cause) for cause in Cause), *verdicts(report), sep="\n")
-        print(", ".join(f"{name} {value}" for name, value in report["conditions"].items()))
-    plot(report, options.plot)
-    return 0 if all(goal["met"] for goal in report["goals"]) else 1
+    report, code = carry_out(lambda: measure(options.rounds), _shown, as_json=options.json)
+    if report is not None:
+        plot(report, options.plot)
+    return code
+
+
+def _shown(report: dict[str, Any]) -> str:
+    return "\n".join(["\n\n".join(table(report, cause) for cause in Cause), *verdicts(report), conditions(report)])
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import psutil
 
 from bench.failover_figures import DOWN_AFTER_S, Cause, Round
-from bench.witness import Seen, Witness, wait_until
-from chaos.outside import Outside, Snapshot, tree
+from bench.observed import observed
+from bench.witness import Seen, wait_until
+from chaos.outside import Snapshot, tree
 from chaos.script import send
-from ha_stress.cli.local import LocalCluster, LocalSpec
+from ha_stress.cli.local import LocalSpec
 from ha_stress.cluster.members import Role
 
 NODES = 3
@@ -30,19 +30,12 @@ class Ours:
     """A context manager: inside, the cluster is well; each `fail` is one round and leaves it well again."""
 
     def __init__(self, directory: Path) -> None:
-        self._cluster = LocalCluster(LocalSpec(data_dir=directory, timing={"down_after_s": str(DOWN_AFTER_S)}))
-        self._witness = Witness()
+        self._spec = LocalSpec(data_dir=directory, timing={"down_after_s": str(DOWN_AFTER_S)})
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self._cluster)
-            stack.callback(self._witness.close)
-            self._outside = Outside(self._cluster.redis_url, self._cluster.spec.cluster)
-            stack.callback(self._outside.client.close)
-            port = urlsplit(self._cluster.redis_url).port
-            assert port
-            self._witness.subscribe(port, "hs:*")
+            self._cluster, self._outside, self._witness = stack.enter_context(observed(self._spec, "hs:*"))
             self.wait_healthy()
             self._stack = stack.pop_all()
         return self

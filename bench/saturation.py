@@ -9,10 +9,8 @@ core is busy, and then once more. Nothing is killed: each failover is a false on
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -22,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import redis
 import trio
 
+from bench.command import carry_out, parser_of, say
 from bench.saturation_figures import DOWN_AFTER_S, SATURATED_PERCENT, Load, report_of, table, verdicts
 from bench.saturation_watch import CpuMeter, HostMeter, processes_of, watch
 from bench.witness import wait_until
@@ -150,10 +148,6 @@ def _target(directory: Path) -> Iterator[tuple[str, int]]:
         child.finish(time.monotonic() + 2)
 
 
-def say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
 def _minutes(text: str) -> float:
     value = float(text)
     if not 0.01 <= value <= 24 * 60:
@@ -162,23 +156,14 @@ def _minutes(text: str) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.saturation", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
+    parser = parser_of("saturation", __doc__)
     parser.add_argument("--minutes", type=_minutes, default=5.0, help="to watch under full load (default 5)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
-    try:
-        report = measure(options.minutes)
-    except (HaStressError, redis.RedisError) as error:
-        say(f"error: {error}")
-        return 1
-    if options.json:
-        print(json.dumps(report))
-    else:
-        print(table(report), *verdicts(report), sep="\n")
-    return 0 if all(goal["met"] for goal in report["goals"]) else 1
+    return carry_out(lambda: measure(options.minutes), _shown, as_json=options.json)[1]
+
+
+def _shown(report: dict[str, Any]) -> str:
+    return "\n".join([table(report), *verdicts(report)])
 
 
 if __name__ == "__main__":

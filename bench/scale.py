@@ -9,11 +9,9 @@ the real mesh and Redis protocols, many to a process. Exit code 1 if a goal is m
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import resource
-import signal
 import statistics
 import sys
 import tempfile
@@ -22,11 +20,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-import redis
-
+from bench.command import carry_out, conditions, parser_of, say
 from bench.scale_cluster import Scaled
 from bench.scale_figures import BASE_NODES, Row, report_of, table, verdicts
-from ha_stress.base.errors import HaStressError
 
 #: Connections and first descriptions are not what is measured.
 SETTLE_S: Final = 3.0
@@ -85,10 +81,6 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
 def _sizes(text: str) -> list[int]:
     sizes = [int(part) for part in text.split(",")]
     if not all(BASE_NODES <= size <= 5_000 for size in sizes):
@@ -97,25 +89,15 @@ def _sizes(text: str) -> list[int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.scale", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
+    parser = parser_of("scale", __doc__)
     parser.add_argument("--sizes", type=_sizes, default=[100, 300, 1000], help="nodes (default 100,300,1000)")
     parser.add_argument("--failovers", type=int, default=FAILOVERS, help=f"of each size (default {FAILOVERS})")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
-    try:
-        report = measure(options.sizes, failovers=options.failovers)
-    except (HaStressError, redis.RedisError) as error:
-        say(f"error: {error}")
-        return 1
-    if options.json:
-        print(json.dumps(report))
-    else:
-        print(table(report), *verdicts(report), sep="\n")
-        print(", ".join(f"{name} {value}" for name, value in report["conditions"].items()))
-    return 0 if all(goal["met"] for goal in report["goals"]) else 1
+    return carry_out(lambda: measure(options.sizes, failovers=options.failovers), _shown, as_json=options.json)[1]
+
+
+def _shown(report: dict[str, Any]) -> str:
+    return "\n".join([table(report), *verdicts(report), conditions(report)])
 
 
 if __name__ == "__main__":

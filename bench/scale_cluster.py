@@ -11,17 +11,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import psutil
 
-from bench.witness import BenchFailed, Seen, Witness, wait_until
-from chaos.outside import Outside
+from bench.observed import observed
+from bench.witness import BenchFailed, Seen, wait_until
 from ha_stress.base.ids import new_incarnation
-from ha_stress.cli.local import LocalCluster, LocalSpec
+from ha_stress.cli.local import LocalSpec
 from ha_stress.cluster.members import NodeInfo, Role
 from ha_stress.tasks.schedule import NodeAssignment
 from ha_stress.wire.codec import decode
+from ha_stress.wire.keys import Keys
 
 REAL_NODES: Final = 2
 LIGHT_NODES_A_PROCESS_MAX: Final = 500
@@ -73,20 +73,14 @@ class Scaled:
 
     def __init__(self, directory: Path, nodes: int) -> None:
         self._nodes = nodes
-        self._cluster = LocalCluster(LocalSpec(data_dir=directory, nodes=REAL_NODES, log_level="error"))
-        self._witness = Witness()
+        self._spec = LocalSpec(data_dir=directory, nodes=REAL_NODES, log_level="error")
         self._stack = ExitStack()
         self._light: list[LightProcess] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self._cluster)
-            stack.callback(self._witness.close)
-            self._outside = Outside(self._cluster.redis_url, self._cluster.spec.cluster)
-            stack.callback(self._outside.client.close)
-            port = urlsplit(self._cluster.redis_url).port
-            assert port
-            self._witness.subscribe(port, self._outside.keys.events_channel)
+            channel = Keys(self._spec.cluster).events_channel
+            self._cluster, self._outside, self._witness = stack.enter_context(observed(self._spec, channel))
             for first in range(1, self._nodes - REAL_NODES + 1, LIGHT_NODES_A_PROCESS_MAX):
                 self._light.append(LightProcess(self._settings(first)))
                 stack.callback(self._light[-1].close)
