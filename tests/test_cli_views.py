@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from ha_stress.cli.cluster_views import status_view
 from ha_stress.cli.output import print_line
-from ha_stress.cli.views import event_line, failovers_table, status_view, tasks_table
+from ha_stress.cli.views import event_line, failovers_table, tasks_table
 
 NODE: dict[str, Any] = {
     "id": "node-1",

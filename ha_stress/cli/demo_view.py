@@ -11,6 +11,9 @@ from rich.rule import Rule
 from rich.text import Text
 
 from ha_stress.cli import views
+from ha_stress.cli.cluster_views import status_view
+from ha_stress.cli.failover_views import failover_view
+from ha_stress.cli.layout import grid, ms, number, spaced
 from ha_stress.cli.output import print_line
 from ha_stress.cli.progress import progress_of, shown
 
@@ -52,12 +55,12 @@ class DemoView:
     def who(self, status: Mapping[str, Any]) -> None:
         self.head("Who is who")
         if not self.quiet:
-            self.screen.print(views.status_view(status))
+            self.screen.print(status_view(status))
 
     # The load.
 
     def load_begins(self, url: str, rate: float, duration_s: float) -> None:
-        self.head(f"{views.number(rate)} requests/s for {duration_s:g} s on {url}")
+        self.head(f"{number(rate)} requests/s for {duration_s:g} s on {url}")
         if not self.quiet and self.screen.is_terminal:
             self._progress.start()
             self._bar = self._progress.add_task(url, total=duration_s, note="starting")
@@ -94,12 +97,12 @@ class DemoView:
         counted = report["target"]["counted"]
         if counted is not None:
             self.screen.print()
-            self.screen.print(Text.assemble(("counted by the target  ", "dim"), (views.number(counted), "bold")))
+            self.screen.print(Text.assemble(("counted by the target  ", "dim"), (number(counted), "bold")))
         self.head("The failover")
         self.screen.print(_phases(report["failover"]))
         if record:
             self.screen.print()
-            self.screen.print(views.failover_view(record))
+            self.screen.print(failover_view(record))
         self.head("What must hold")
         for name, holds in report["invariants"].items():
             mark = ("  ✓ ", "bold green") if holds else ("  ✗ ", "bold red")
@@ -108,9 +111,7 @@ class DemoView:
         self.screen.print()
         total = report["failover"]["total_ms"]
         if report["ok"]:
-            self.screen.print(
-                f"[bold green]Everything held.[/] The master was replaced in {views.ms(total)} ms under load."
-            )
+            self.screen.print(f"[bold green]Everything held.[/] The master was replaced in {ms(total)} ms under load.")
         else:
             self.screen.print("[bold red]Not everything held:[/] see the crosses above.")
 
@@ -123,8 +124,8 @@ def _phases(failover: Mapping[str, Any]) -> Any:
         ("act_ms", "act", "until its first act under the new epoch"),
         ("total_ms", "total", f"{failover['killed']} -> {failover['winner'] or '?'}"),
     )
-    table = views.grid("phase", "ms", "from the one before", right=("ms",))
+    table = grid("phase", "ms", "from the one before", right=("ms",))
     for key, name, meaning in rows:
         style = "bold" if name == "total" else ""
-        table.add_row(Text(name, style), Text(views.ms(failover[key]), style), Text(meaning, "dim"))
-    return views.spaced(table)
+        table.add_row(Text(name, style), Text(ms(failover[key]), style), Text(meaning, "dim"))
+    return spaced(table)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from ha_stress.cli.views import ms, number
+from ha_stress.cli.layout import ms, number
 
 
 def progress_of(screen: Console) -> Progress:

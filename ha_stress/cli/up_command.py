@@ -93,7 +93,7 @@ def _introduce(screen: Any, cluster: LocalCluster, status: dict[str, Any], took_
     from rich.text import Text
 
     from ha_stress.cli.client import data_dir_of
-    from ha_stress.cli.views import status_view
+    from ha_stress.cli.cluster_views import status_view
 
     option = "" if cluster.dir == data_dir_of(None).absolute() else f" --data-dir {cluster.spec.data_dir}"
     url = status["nodes"][0]["api_url"]

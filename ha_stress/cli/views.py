@@ -9,12 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ha_stress.cli.cluster_views import status_view
-from ha_stress.cli.failover_views import failover_view
 from ha_stress.cli.layout import clock_time, grid, ms, node_of, number, spaced
-
-#: Also what lives in modules of its own: callers need not know where.
-__all__ = ["clock_time", "failover_view", "grid", "ms", "number", "spaced", "status_view"]
 
 #: Event name -> style: what hurts is red, what decides is yellow, what is good again is green, the rest is quiet.
 _EVENT_STYLES = {

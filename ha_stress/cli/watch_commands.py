@@ -14,8 +14,8 @@ _PANEL = "Cluster"
 
 def status(api: options.Api = [], data_dir: options.DataDir = None, as_json: options.Json = False) -> None:  # noqa: B006
     """Who is who: master, nodes, sentinels, Redis and the database."""
+    from ha_stress.cli.cluster_views import status_view
     from ha_stress.cli.output import console, print_json
-    from ha_stress.cli.views import status_view
 
     with _client(api, data_dir) as client:
         found = client.status()
@@ -94,8 +94,8 @@ def show_failover(
     as_json: options.Json = False,
 ) -> None:
     """One failover: phases, votes, and why each candidate won or did not."""
+    from ha_stress.cli.failover_views import failover_view
     from ha_stress.cli.output import console, print_json
-    from ha_stress.cli.views import failover_view
 
     with _client(api, data_dir) as client:
         record = client.failover(epoch)
