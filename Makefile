@@ -15,7 +15,8 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .PHONY: help venv test check format demo sim sim-mutants explore chaos lock clean \
-        bench-idle bench-engine bench-failover bench-saturation bench-scale
+        bench-idle bench-engine bench-failover bench-saturation bench-scale bench-books \
+        bench-load bench-memory
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -74,6 +75,15 @@ bench-saturation: $(STAMP) ## both cores saturated by the cluster's own load: is
 
 bench-scale: $(STAMP) ## 100, 300 and 1,000 light nodes under three real sentinels and a real master
 	@$(BIN)/python -m bench.scale $(ARGS)
+
+bench-books: $(STAMP) ## every arrival accounted for while everything is killed (ARGS='--seconds 60 --rate 21000')
+	@$(BIN)/python -m bench.books $(ARGS)
+
+bench-load: $(STAMP) ## ours beside wrk, hey, k6 and Locust on one core (ARGS='--quick --plot build/load.png')
+	@$(BIN)/python -m bench.load $(ARGS)
+
+bench-memory: $(STAMP) ## everybody's memory over ten million requests (ARGS='--requests 1000000')
+	@$(BIN)/python -m bench.memory $(ARGS)
 
 # async-timeout: redis needs it on Python before 3.11.3 only, so a newer one would not list it.
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows

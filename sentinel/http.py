@@ -18,8 +18,8 @@ import h11
 import trio
 
 from ha_stress import log
-from ha_stress.base.errors import ConfigError
 from ha_stress.base.limits import SENTINEL_HTTP_CONNECTIONS_MAX, SENTINEL_HTTP_REQUEST_BYTES_MAX
+from ha_stress.mesh.listening import listening
 
 _log = log.get("http")
 
@@ -63,18 +63,8 @@ async def serve_http(
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer until cancelled. Starts with the port. ConfigError if it cannot listen."""
-    try:
-        listeners = await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        raise ConfigError(
-            f"health and metrics cannot listen on {host}:{port}: {error.strerror or error}; choose another --http-port"
-        ) from None
-    if port == 0:  # a name with two addresses would get two ports: one is enough
-        for other in listeners[1:]:
-            await other.aclose()
-        del listeners[1:]
+    listeners, bound = await listening(host, port, what="health and metrics", cure="choose another --http-port")
     connections = _Connections(pages, request_timeout_s)
-    bound: int = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, connections.serve, listeners)
         task_status.started(bound)

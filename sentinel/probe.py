@@ -76,8 +76,8 @@ class NodeProbe:
         lines: Lines,
         feed: Callable[[fx.Happening], None],
     ) -> None:
-        #: The newest known one: a restarted node may have another port.
-        self.address = address
+        self._address = address
+        self._moved = trio.Event()
         self.scope = trio.CancelScope()
         self._node = node
         self._secret = secret
@@ -90,9 +90,17 @@ class NodeProbe:
         """Until `scope` is cancelled."""
         with self.scope:
             while True:
+                self._moved = trio.Event()
                 failure = await self._converse()
                 if failure is not None:
-                    await trio.sleep(self._dialler.pause_s(refused=failure.refused))
+                    with trio.move_on_after(self._dialler.pause_s(refused=failure.refused)):
+                        await self._moved.wait()
+
+    def move_to(self, address: Address) -> None:
+        """The newest known one: a restarted node has another port. It is dialled at once, unless it is connected."""
+        if address != self._address:
+            self._address = address
+            self._moved.set()
 
     async def _converse(self) -> MeshUnavailable | None:
         """One connection from dial to loss; or why there was none."""
@@ -118,7 +126,7 @@ class NodeProbe:
             if not self._dialler.hurries:
                 await stack.enter_async_context(self._lines.turns)
             return await self._lines.exchange.dial(
-                *self.address,
+                *self._address,
                 self._secret,
                 timeout_s=max(self._timing.ping_period_s, 0.2),
                 hear=self._hear,

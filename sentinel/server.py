@@ -50,6 +50,8 @@ from sentinel.votefile import VoteFile
 
 #: Redis did not answer: how long until it is asked again.
 BUS_RETRY_S = 0.1
+#: Newcomers are looked for at once, and not more often than this: a thousand of them come within seconds.
+NEWCOMERS_PAUSE_S = 0.2
 
 
 class SentinelServer:
@@ -215,6 +217,17 @@ class SentinelServer:
                 with trio.move_on_after(self.config.timing.info_period_s):
                     await hints.receive()
 
+    async def _follow_newcomers(self) -> None:
+        """Watch a process as soon as it describes itself: it may be given work at once, and nobody else would see it die
+        before its description expires. What is missed here, the next look of `_follow_redis` finds."""
+        async with self.bus.subscribe(self.bus.keys.newcomers_channel) as hints:
+            while True:
+                await hints.receive()
+                while hints.statistics().current_buffer_used:  # one look answers all hints that are there by now
+                    hints.receive_nowait()
+                await self._try_bus("look for newcomers", self._read_nodes)
+                await trio.sleep(NEWCOMERS_PAUSE_S)
+
     async def _read_records(self) -> None:
         self.feed(fx.RecordRead(await self.bus.mastership()))
         await self._read_controls()
@@ -222,6 +235,9 @@ class SentinelServer:
         for peer in await self.bus.sentinels():
             if peer.id in self._core.peers and peer.id not in self.config.addresses:
                 self._found[peer.id] = (peer.mesh_host, peer.mesh_port)
+        await self._read_nodes()
+
+    async def _read_nodes(self) -> None:
         infos = await self.bus.nodes()
         self.feed(fx.NodesListed(tuple(infos)))
         self._adjust_probes(infos)
@@ -255,7 +271,7 @@ class SentinelServer:
         for info in infos:
             address = (info.mesh_host, info.mesh_port)
             if info.id in self._probes:
-                self._probes[info.id].address = address
+                self._probes[info.id].move_to(address)
             elif info.id in watched:
                 probe = NodeProbe(
                     info.id,
@@ -321,6 +337,7 @@ class SentinelServer:
         self._nursery.start_soon(self._lines.run, name="sentinel.lines")
         self._nursery.start_soon(self._follow_time, name="sentinel.time")
         self._nursery.start_soon(self._follow_redis, name="sentinel.redis")
+        self._nursery.start_soon(self._follow_newcomers, name="sentinel.newcomers")
         self.log.info(
             "watching",
             mesh_port=self.mesh_port,

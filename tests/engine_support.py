@@ -119,9 +119,9 @@ class RawServer:
     """Serves each connection in a thread with `serve(socket, number of the connection)`."""
 
     def __init__(
-        self, serve: Callable[[socket.socket, int], None], wrap: Callable[[socket.socket], socket.socket]
+        self, serve: Callable[[socket.socket, int], None], wrap: Callable[[socket.socket], socket.socket], host: str
     ) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.listener = socket.create_server((host, 0), backlog=128)
         self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         self.connections = 0
@@ -146,9 +146,11 @@ class RawServer:
 
 @contextlib.contextmanager
 def raw_server(
-    serve: Callable[[socket.socket, int], None], wrap: Callable[[socket.socket], socket.socket] = lambda sock: sock
+    serve: Callable[[socket.socket, int], None],
+    wrap: Callable[[socket.socket], socket.socket] = lambda sock: sock,
+    host: str = "127.0.0.1",
 ) -> Iterator[RawServer]:
-    server = RawServer(serve, wrap)
+    server = RawServer(serve, wrap, host)
     try:
         yield server
     finally:

@@ -168,13 +168,14 @@ class SmallCluster:
         self.epoch = 0
         self.nursery = nursery
         self.nodes: dict[str, SmallNode] = {}
+        self.timing = TIMING
 
     async def add(self, *names: str) -> list[SmallNode]:
         return [await self.nursery.start(self._run_node, name) for name in names]
 
     async def _run_node(self, name: str, *, task_status: trio.TaskStatus[SmallNode]) -> None:
         config = NodeConfig(
-            id=name, cluster=self.cluster, redis_url=self.redis_url, database_url=self.database_url, timing=TIMING
+            id=name, cluster=self.cluster, redis_url=self.redis_url, database_url=self.database_url, timing=self.timing
         )
         async with open_bus(self.redis_url, self.cluster) as bus, open_store(self.database_url) as store:
             node = SmallNode(config, bus, store, len(self.nodes) + 1)
@@ -201,9 +202,10 @@ class SmallCluster:
         await self.nursery.start(node.be_master, record)
         return record
 
-    async def run_task(self, node: SmallNode, url: str, *, rate: float, duration_s: float | None) -> str:
+    async def run_task(self, node: SmallNode, url: str, *, rate: float, duration_s: float | None, **more: Any) -> str:
+        """`more` are other fields of the task."""
         request = HttpRequest(url=url)
-        spec = TaskSpec(id=f"t-{len(node.events)}", name="t", request=request, rate=rate, duration_s=duration_s)
+        spec = TaskSpec(id=f"t-{len(node.events)}", name="t", request=request, rate=rate, duration_s=duration_s, **more)
         await node.store.create_task(spec)
         await node.bus.hint_intent()
         return spec.id

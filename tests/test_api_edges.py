@@ -16,7 +16,8 @@ from ha_stress.api.serve import serve
 from ha_stress.base.errors import ConfigError, ProtocolError
 from ha_stress.base.limits import API_STRUCTURE_BYTES_MAX, API_TURNS_MAX
 from ha_stress.tasks.schedule import NodeAssignment, TaskShare
-from ha_stress.tasks.spec import HttpRequest, TaskSpec, check_spec
+from ha_stress.tasks.admission import check_spec
+from ha_stress.tasks.spec import HttpRequest, TaskSpec
 from ha_stress.wire.codec import encode
 from tests.api_support import TASK, Api
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import trio
 
 from ha_stress.engines.failures import MEANING
 from ha_stress.engines.http1 import request_bytes
@@ -198,63 +192,6 @@ async def test_a_large_answer_is_read_whole() -> None:
         books = await run(target.url, rate=50)
         assert books.completed == COUNT
         assert books.bytes_in > COUNT * 1_000_000
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command")
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [
-            *command.split(),
-            "-addext",
-            "subjectAltName=DNS:localhost,IP:127.0.0.1",
-            "-keyout",
-            str(key),
-            "-out",
-            str(cert),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return key, cert
-
-
-def tls_wrap(key: Path, cert: Path) -> Callable[[socket.socket], socket.socket]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return lambda sock: context.wrap_socket(sock, server_side=True)
-
-
-async def test_https_with_a_trusted_certificate_works(
-    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(os.environ, "SSL_CERT_FILE", str(certificate[1]))
-    body = b"y" * 300_000
-    reply = replies(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-    with raw_server(reply, tls_wrap(*certificate)) as server:
-        books = await run(f"https://localhost:{server.port}/", rate=50)
-        assert books.completed == COUNT, books
-        assert server.connections < COUNT
-
-
-async def test_https_with_an_unknown_certificate_is_tls(certificate: tuple[Path, Path]) -> None:
-    with raw_server(GOOD["content-length"], tls_wrap(*certificate)) as server:
-        assert (await run(f"https://localhost:{server.port}/")).failed == {"tls": COUNT}
-
-
-async def test_https_to_a_server_that_speaks_plain_http_is_tls() -> None:
-    with raw_server(replies(b"")) as server, trio.fail_after(20):
-        server.url = f"https://127.0.0.1:{server.port}/"
-
-        def answer_plainly(sock: socket.socket, _number: int) -> None:
-            sock.recv(10)
-            sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-        server._serve = answer_plainly
-        assert set((await run(server.url)).failed) <= {"tls", "reset"}
 
 
 def test_the_request_has_host_agent_and_length_unless_the_task_gives_them() -> None:

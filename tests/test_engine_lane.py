@@ -12,11 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines import control
 from ha_stress.engines.account import Account
 from ha_stress.engines.clock import now
+from ha_stress.engines.connection import Connection
 from ha_stress.engines.lane import Lane
 from ha_stress.engines.resolve import Resolver
+from ha_stress.tasks.checks import Check, Operator, Subject
+from ha_stress.tasks.profile import Profile, Stage
+from ha_stress.tasks.scenario import Feeder, Scenario
+from ha_stress.tasks.schedule import TaskShare
+from ha_stress.tasks.spec import HttpRequest
 from tests.engine_support import part, raw_server, read_request, share
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -37,12 +44,17 @@ class Bench:
             epoll=self.epoll,
             handlers=self.handlers,
             resolver=Resolver(),
+            allowed=AllowedTargets.parse(),
         )
         self.lane.update((part(1000.0, count),))
 
     @property
     def account(self) -> Account:
         return self.lane.accounts[1]
+
+    @property
+    def connections(self) -> list[Connection]:
+        return [one for one in self.lane.connections if isinstance(one, Connection)]
 
     def fire(self, arrivals: int) -> None:
         """Send the arrivals with these many; they are due at 0, 1, 2, ... ms."""
@@ -71,7 +83,7 @@ def test_an_idle_connection_that_was_reset_is_replaced_and_the_request_goes_out_
         bench = Bench(server.url, 3)
         bench.fire(1)
         bench.poll_until(lambda: bench.account.completed == 1)
-        stale = [connection.sock for connection in bench.lane.connections]
+        stale = [connection.sock for connection in bench.connections]
         for sock in stale:  # the reset has arrived, and the loop has not looked yet
             watch = select.poll()
             watch.register(sock, select.POLLRDHUP)
@@ -80,6 +92,7 @@ def test_an_idle_connection_that_was_reset_is_replaced_and_the_request_goes_out_
         bench.poll_until(lambda: bench.account.settled)
         assert (bench.account.started, bench.account.completed, dict(bench.account.failed)) == (3, 3, {})
         assert len(requests) == 3
+        assert bench.account.retried == len(stale)
         assert set(requests[1:]) == set(range(2, server.connections + 1))
 
 
@@ -92,7 +105,7 @@ def test_an_idle_connection_that_the_target_closes_is_forgotten() -> None:
         bench = Bench(server.url, 1)
         bench.fire(1)
         bench.poll_until(lambda: bench.account.settled and not bench.lane.connections)
-        assert bench.lane.idle == []
+        assert bench.lane.busy == 0
         assert bench.handlers == {}
         assert not bench.account.failed
 
@@ -120,7 +133,7 @@ def test_a_request_sent_long_after_its_time_is_late_and_slow_in_response_but_not
         bench = Bench(server.url, 2)
         bench.fire(1)  # due at 0 on a clock that shows the machine's uptime: as late as can be
         bench.poll_until(lambda: bench.account.completed == 1)
-        connection = next(iter(bench.lane.connections))
+        (connection,) = bench.connections
         assert bench.account.late == 1
         bench.fire(1)
         connection.due_s = connection.sent_s - lateness_s
@@ -141,10 +154,32 @@ def test_control_messages_survive_any_fragmentation(sent: list[dict[str, object]
     assert got == sent
 
 
-def test_a_share_survives_the_control_protocol() -> None:
-    before = share(
-        "http://h/", part(1.5, None, slots=(0, 3), modulus=4), part(2, 7), headers=(("a", "b"),), body=b"\xff"
+def test_a_share_survives_the_control_protocol_with_every_field_set() -> None:
+    request = HttpRequest(url="http://h/", headers=(("a", "b"),), body=b"\xff", body_blob="d", expect="e", weight=3)
+    before = TaskShare(
+        task="t",
+        request=request,
+        in_flight_max=7,
+        started_at=1.5,
+        parts=(part(1.5, None, slots=(0, 3), modulus=4), part(2, 7, profile=PROFILE, users=3, until_s=9.0)),
+        mix=(HttpRequest(url="ws://h/", http2=True, method="PUT", timeout_s=3.0),),
+        scenario=Scenario(name="s", source="pass", feeders=(Feeder(name="f", blob="d", rows=3, again=False),)),
+        think_time_s=0.5,
+        warm_up_s=2.0,
+        checks=(
+            Check(text="size < 9", subject=Subject.SIZE, operator=Operator.BELOW, value=9.0),
+            Check(text="header a == b", subject=Subject.HEADER, argument="a", value="b"),
+        ),
     )
-    assert (
-        control.share_from_plain(next(control.Deframer().feed(control.frame(control.share_to_plain(before))))) == before
-    )
+    after = control.share_from_plain(next(control.Deframer().feed(control.frame(control.share_to_plain(before)))))
+    assert after == before
+    assert isinstance(after.checks[0].subject, Subject)
+    hash(after)  # tuples all the way down
+
+
+def test_a_plain_share_survives_the_control_protocol() -> None:
+    before = share("http://h/", part(1.5, None))
+    assert control.share_from_plain(control.share_to_plain(before)) == before
+
+
+PROFILE = Profile(stages=(Stage(duration_s=1.0, begin=2.0, end=3.0),), sine_amplitude=1.0, poisson_seed=4)

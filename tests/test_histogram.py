@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,3 +75,19 @@ def test_nothing_recorded_reads_as_zeros() -> None:
     assert histogram.merge([b"", b""]) == b""
     assert histogram.percentiles(b"", [50]) == {50: 0}
     assert histogram.summary(b"").count == 0
+
+
+def test_draining_leaves_nothing_behind_for_a_collector_that_is_off_in_an_engine() -> None:
+    recorder = Recorder()
+    recorder.record(3)
+    recorder.drain()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for _ in range(50):
+            recorder.record(3)
+            recorder.drain()
+        assert len(gc.get_objects()) < before + 50
+    finally:
+        gc.enable()

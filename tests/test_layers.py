@@ -22,6 +22,7 @@ PURE: Final = (
     "ha_stress.wire",
     "ha_stress.tasks",
     "ha_stress.strategies",
+    "ha_stress.imports",
     "ha_stress.master",
     "ha_stress.worker",
     "ha_stress.node.core",

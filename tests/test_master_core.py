@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ha_stress.cluster.members import NodeInfo, Role
 from ha_stress.drivers.stress.core import (
@@ -15,10 +16,12 @@ from ha_stress.drivers.stress.core import (
     absent,
     assignments,
     eligible,
+    errand,
     reconcile,
 )
 from ha_stress.master.members import holder_of
 from ha_stress.tasks.ledger import Counters, Row
+from ha_stress.tasks.scenario import Scenario
 from ha_stress.tasks.schedule import Holder, Plan, Revision, planned
 from ha_stress.tasks.spec import HttpRequest, Status, TaskSpec, Wanted
 
@@ -56,6 +59,7 @@ class Play:
         self.rows: Sequence[Row] = ()
         self.drained = True
         self.doubtful: frozenset[Holder] = frozenset()
+        self.found: dict[str, Any] = {}
         self.task = Task(
             spec=TaskSpec(id="t", name="t", request=request, rate=rate, duration_s=duration_s, nodes_max=nodes_max),
             wanted=Wanted.RUN,
@@ -64,6 +68,10 @@ class Play:
             seen_intent=0,
             plan=None,
         )
+
+    def play(self, source: str) -> None:
+        """Give the task this scenario."""
+        self.task = replace(self.task, spec=replace(self.task.spec, scenario=Scenario(name="s.py", source=source)))
 
     def world(self, me: Holder = ME) -> World:
         return World(
@@ -74,6 +82,7 @@ class Play:
             lead_s=LEAD_S,
             drained=self.drained,
             doubtful=self.doubtful,
+            found={"t": self.found},
         )
 
     def look(self, after_s: float = 0.0, me: Holder = ME) -> Decision | None:
@@ -378,3 +387,63 @@ def test_assignments_are_the_full_state_of_every_member() -> None:
     assert share.parts[0].slots == play.newest.slots_of(Holder("a", "i1"))
     again = assignments([play.task], replace(play.world(), me=Holder("b", "i1")))
     assert again == desired, "a new master says the same"
+
+
+BOTH = "async def setup(): ...\nasync def teardown(data): ...\nasync def scenario(user): ...\n"
+
+
+def test_a_scenario_is_set_up_before_anybody_runs_it_and_torn_down_after_the_last_answer() -> None:
+    play = Play(node("a"))
+    play.play(BOTH)
+    assert play.look() is None
+    assert errand(play.task, play.world()) == "setup"
+    play.found = {"setup": {"data": '{"token": 7}'}}
+    assert names(play.look()) == ["+task", "+revision"]
+    assert play.task.outcome == play.found
+    (share,) = assignments([play.task], play.world())[Holder("a", "i1")]
+    assert share.scenario is not None
+    assert share.scenario.data == '{"token": 7}'
+    play.found = {}
+    assert errand(play.task, play.world()) is None
+    play.account(Holder("a", "i1"))
+    assert isinstance(play.look(21.0), SavePlan)
+    assert errand(play.task, play.world()) == "teardown"
+    play.found = {"teardown": {"data": "null"}}
+    decision = play.look(1.0)
+    assert isinstance(decision, EndTask)
+    assert set(decision.task.outcome) == {"setup", "teardown"}
+
+
+def test_a_setup_that_fails_ends_the_task_and_nothing_is_torn_down() -> None:
+    play = Play(node("a"))
+    play.play(BOTH)
+    play.found = {"setup": {"problem": "KeyError: 'x'"}}
+    decision = play.look()
+    assert isinstance(decision, EndTask)
+    assert decision.notes[0].cause == "its setup failed: KeyError: 'x'"
+
+
+def test_a_task_that_is_stopped_is_torn_down_only_if_it_was_set_up() -> None:
+    for found, wanted in (({}, None), ({"setup": {"data": "1"}}, "teardown"), ({"setup": {"problem": "no"}}, None)):
+        play = Play(node("a"))
+        play.play(BOTH)
+        play.found = found
+        play.intend(wanted=Wanted.STOP)
+        assert errand(play.task, play.world()) == wanted
+        assert (play.look() is None) == (wanted is not None)
+    play = Play(node("a"))
+    play.play("async def teardown(data): ...\nasync def scenario(user): ...\n")
+    play.intend(wanted=Wanted.STOP)
+    assert errand(play.task, play.world()) is None
+    assert isinstance(play.look(), EndTask)
+
+
+def test_what_was_set_up_is_kept_while_nobody_can_run_it() -> None:
+    play = Play()
+    play.play(BOTH)
+    play.members = ()
+    play.found = {"setup": {"data": "1"}}
+    assert isinstance(play.look(), SavePlan)
+    assert play.task.status is Status.PENDING
+    play.found = {}
+    assert errand(play.task, play.world()) is None

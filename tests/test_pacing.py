@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ha_stress.engines.pacing import Cursor
-from ha_stress.tasks.schedule import Part, owned_below, position_of
+from ha_stress.tasks.arrivals import arrivals_of
+from ha_stress.tasks.profile import Profile
+from ha_stress.tasks.profile_text import parse_profile
+from ha_stress.tasks.schedule import Part, due_before, owned_below, position_of
 
 
 def parts(limit: int | None = None) -> st.SearchStrategy[Part]:
@@ -93,3 +97,69 @@ def test_a_revision_that_disappears_ends_where_it_is() -> None:
     cursor.close_here()
     assert cursor.exhausted
     assert cursor.take(1e12, 99) == []
+
+
+# --- under a profile ---
+
+SHAPES = [
+    parse_profile("stages 40@5s,0@2s,0@4s,80@4s,3@10s"),
+    parse_profile("sine 0..70 every 7s"),
+    Profile(poisson_seed=4),
+    replace(parse_profile("ramp 60..0 in 20s"), poisson_seed=5),
+]
+
+
+def shaped(limit: int | None = None, base: int = 0) -> st.SearchStrategy[Part]:
+    return st.builds(
+        replace,
+        parts(limit),
+        profile=st.sampled_from(SHAPES),
+        rate=st.just(30.0),
+        origin_s=st.sampled_from([0.0, 3.5]),
+        base=st.just(base),
+    )
+
+
+@given(
+    part=shaped(limit=300, base=17),
+    engines=st.integers(1, 4),
+    most=st.sampled_from([1, 7, 500]),
+    looks=st.lists(st.floats(0, 40), max_size=6).map(sorted),
+)
+def test_under_a_profile_each_arrival_of_a_holder_is_taken_once_and_when_it_is_due(
+    part: Part, engines: int, most: int, looks: list[float]
+) -> None:
+    arrivals = arrivals_of(part.profile, part.rate)
+    reached = min(300, due_before(part, 1e9))
+    every: list[tuple[float, int]] = []
+    for engine in range(engines):
+        cursor = Cursor(part, engine=engine, engines=engines, started_s=100.0)
+        for now_s in (*looks, 1e9):
+            while some := cursor.take_numbered(now_s, most):
+                assert all(due_s <= now_s for due_s, _ in some)
+                assert len(some) <= most
+                every += some
+            assert cursor.due_s > now_s
+        assert cursor.exhausted
+    owned = [position for position in range(reached) if position % part.modulus in part.slots]
+    assert sorted(number for _, number in every) == [17 + position for position in owned]
+    for due_s, number in every:
+        assert due_s == pytest.approx(100.0 + part.origin_s + arrivals.due_s(number))
+
+
+@given(part=shaped(), first=st.integers(0, 300), limits=st.lists(st.integers(0, 400), min_size=1, max_size=4))
+def test_under_a_profile_a_limit_only_falls_too(part: Part, first: int, limits: list[int]) -> None:
+    cursor = Cursor(part, engine=0, engines=1, started_s=0.0)
+    taken = len(cursor.take(1e9, first))
+    for limit in limits:
+        cursor.close_at(limit)
+    rest = len(cursor.take(1e9, 10**6))
+    assert taken + rest == max(taken, owned_below(part.slots, part.modulus, min(*limits, due_before(part, 1e9))))
+    assert cursor.exhausted
+
+
+def test_numbers_go_on_from_one_revision_to_the_next_at_a_constant_rate_too() -> None:
+    part = Part(revision=2, at_s=5, rate=10, modulus=2, slots=(1,), limit=6, base=50)
+    cursor = Cursor(part, engine=0, engines=1, started_s=0)
+    assert cursor.take_numbered(5.35, 9) == [(5.1, 51), (5.3, 53)]
+    assert cursor.take_numbered(9, 9) == [(5.5, 55)]

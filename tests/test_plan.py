@@ -16,6 +16,7 @@ from ha_stress.drivers.stress import table
 from ha_stress.tasks.ledger import Counters, Row
 from ha_stress.tasks.schedule import Holder, Plan, planned, positions_before
 from ha_stress.tasks.spec import HttpRequest, TaskSpec
+from ha_stress.tasks.turns import spread
 
 A, B, C, D = (Holder(name, "i1") for name in "abcd")
 START = 1_700_000_000.0
@@ -65,13 +66,13 @@ def test_apportion_is_exact_and_within_one_of_the_quota(count: int, weights: lis
 
 
 def test_spread_is_the_order_of_smooth_weighted_round_robin() -> None:
-    assert "".join("abc"[i] for i in table.spread([1, 2, 5])) == "cbcaccbc"
-    assert table.spread([2, 2, 2]) == [0, 1, 2, 0, 1, 2]
+    assert "".join("abc"[i] for i in spread([1, 2, 5])) == "cbcaccbc"
+    assert spread([2, 2, 2]) == [0, 1, 2, 0, 1, 2]
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8))
 def test_spread_spaces_everybody_evenly(counts: list[int]) -> None:
-    slots = table.spread(counts)
+    slots = spread(counts)
     assert Counter(slots) == Counter({i: c for i, c in enumerate(counts) if c})
     for index, count in enumerate(counts):
         for length in range(1, len(slots) + 1):

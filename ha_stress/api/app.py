@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from ha_stress import __version__
-from ha_stress.api import cluster, controls, health, insight, metrics, problems, tasks
+from ha_stress.api import cluster, controls, health, insight, metrics, problems, series, tasks
 from ha_stress.api.gate import Gate
 from ha_stress.api.port import ApiNode
 
@@ -21,7 +21,7 @@ def create_app(node: ApiNode) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for part in (tasks, cluster, controls, insight, health, metrics):
+    for part in (tasks, series, cluster, controls, insight, health, metrics):
         app.include_router(part.router_of(node), prefix="/api/v1")
     # Probes are configured by hand and live at the root in Patroni, and so do Prometheus' metrics: both places answer.
     for part in (health, metrics):

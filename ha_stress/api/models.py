@@ -1,4 +1,4 @@
-"""The shapes of requests and answers. Requests refuse unknown fields; every answer has a model, so OpenAPI is right.
+"""The shapes of answers: every one has a model, so OpenAPI is right. Those of requests are in `models_task`.
 
 Durations end in `_s` (seconds) or `_ms`, rates are arrivals per second, `..._at` are Unix seconds.
 """
@@ -7,39 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from ha_stress.api.models_operator import ControlsView
-from ha_stress.base.limits import IN_FLIGHT_MAX_DEFAULT
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NewTask(_Request):
-    """A task to create. `id` is the caller's choice; sending the same task with the same id again changes nothing."""
-
-    url: str = Field(max_length=65_536)
-    rate: float
-    id: str | None = None
-    name: str | None = None
-    method: str = "GET"
-    headers: dict[str, str] | list[tuple[str, str]] = Field(
-        default=[], description="An object, or pairs to repeat a name"
-    )
-    body: str | None = None
-    body_base64: str | None = None
-    timeout_s: float = 10.0
-    duration_s: float | None = Field(default=None, description="Null runs until stopped")
-    in_flight_max: int = IN_FLIGHT_MAX_DEFAULT
-    nodes_max: int | None = None
-
-
-class NewRate(_Request):
-    """The rate that the task shall have from now on."""
-
-    rate: float
+from ha_stress.api.models_task import NewProfile, RequestView, ScenarioView
+from ha_stress.api.models_verdict import VerdictView
 
 
 class Problem(BaseModel):
@@ -57,8 +29,20 @@ class Task(BaseModel):
     method: str
     headers: list[tuple[str, str]]
     body_base64: str
+    body_blob: str = Field(description="SHA-256 of a large body, which is not shown; empty otherwise")
     timeout_s: float
-    rate: float
+    http2: bool
+    expect: str
+    weight: int
+    requests: list[RequestView] = Field(description="Further requests, sent in turn with the first one")
+    scenario: ScenarioView | None
+    rate: float = Field(description="Arrivals per second; with stages, what the operator has set since, or 0")
+    profile: NewProfile | None
+    users: int
+    think_time_s: float
+    warm_up_s: float
+    checks: list[str]
+    thresholds: list[str]
     duration_s: float | None
     in_flight_max: int
     nodes_max: int | None
@@ -82,16 +66,22 @@ class Share(BaseModel):
 
     node: str
     incarnation: str
-    rate: float
+    rate: float = Field(description="At the begin of the revision")
+    share: float = Field(description="Its part of all arrivals, or of the users")
     lost: bool = Field(description="The process is gone; what it never accounted for is uncovered")
 
 
 class PlanRevision(BaseModel):
     number: int
     at_s: float = Field(description="From the start of the task")
-    rate: float
+    rate: float = Field(description="Arrivals per second; what it means under a profile, the profile says")
     limit: int | None = Field(description="Arrivals in this revision; null while it is open")
     why: str
+    profile: NewProfile | None = Field(description="The one that was in force; it began at origin_s")
+    origin_s: float
+    base: int = Field(description="Arrivals of the task before this revision")
+    users: int = Field(description="Of the closed model; 0 in the open one")
+    until_s: float | None = Field(description="When users stop; null in the open model, and while it is open")
     shares: list[Share]
 
 
@@ -106,7 +96,12 @@ class BooksView(BaseModel):
     dropped: int
     uncovered: int
     late: int
+    wrong: int = Field(description="The part of completed of which a check failed")
+    retried: int = Field(description="Sent on a second connection, the first having been closed before any byte")
+    connected: int = Field(description="New connections")
     bytes_in: int
+    bytes_out: int
+    cpu_us: int = Field(description="Processor time of the engines")
     balanced: bool
 
 
@@ -134,7 +129,9 @@ class TaskDetail(Task):
     books: BooksView
     failures: dict[str, int]
     statuses: dict[str, int]
+    check_failures: dict[str, int] = Field(description="How often each check failed")
     latency: Latencies
+    verdict: VerdictView
     timeline: list[dict[str, Any]] | None = Field(default=None, description="Sums per Unix second, with ?timeline=1")
 
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from ha_stress import log
 from ha_stress.api.models import Problem
-from ha_stress.base.errors import Conflict, Fenced, HaStressError, NotFound, Unavailable, UserError
+from ha_stress.base.errors import Conflict, Fenced, HaStressError, NotAllowed, NotFound, Unavailable, UserError
 
 #: Characters of an error sentence; nobody reads more.
 SENTENCE_MAX = 1_000
@@ -22,6 +22,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "description": text}
     for code, text in (
         (400, "The request is wrong; the sentence says where"),
+        (403, "A rule of the operator forbids it, for example the list of who may be loaded"),
         (404, "No such thing"),
         (409, "The request contradicts the present state"),
         (503, "Redis or the database does not answer; try again"),
@@ -31,7 +32,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def status_of(error: HaStressError) -> int:
     """The HTTP status of one of our own errors."""
-    for kind, status in ((NotFound, 404), (Conflict, 409), (UserError, 400), (Unavailable, 503), (Fenced, 409)):
+    kinds = ((NotAllowed, 403), (NotFound, 404), (Conflict, 409), (UserError, 400), (Unavailable, 503), (Fenced, 409))
+    for kind, status in kinds:
         if isinstance(error, kind):
             return status
     return 500

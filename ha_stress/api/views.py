@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,12 +20,15 @@ from ha_stress.api.models import (
     TaskDetail,
 )
 from ha_stress.api.models_operator import ControlsView, MembershipView, SwitchoverView, TagsView
+from ha_stress.api.models_task import NewProfile
+from ha_stress.api.verdict import Measured, verdict_of
 from ha_stress.cluster.controls import Controls
 from ha_stress.cluster.events import MEANING, Event
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
 from ha_stress.store.store import TaskRecord
 from ha_stress.tasks.ledger import Books, Row, books
 from ha_stress.tasks.schedule import Plan
+from ha_stress.tasks.spec import HttpRequest
 
 
 def task_view(record: TaskRecord) -> Task:
@@ -33,7 +36,11 @@ def task_view(record: TaskRecord) -> Task:
 
 
 def task_detail(
-    record: TaskRecord, rows: Iterable[Row], blobs: tuple[bytes, bytes], timeline: list[dict[str, Any]] | None
+    record: TaskRecord,
+    rows: Sequence[Row],
+    blobs: tuple[bytes, bytes],
+    timeline: list[dict[str, Any]] | None,
+    found: Measured | None,
 ) -> TaskDetail:
     """Everything about one task; the books are recomputed from the committed rows."""
     totals = books(record.plan, rows)
@@ -45,7 +52,9 @@ def task_detail(
             "books": books_view(totals),
             "failures": dict(totals.failures),
             "statuses": dict(totals.statuses),
+            "check_failures": dict(totals.checks),
             "latency": Latencies(response=latency_of(response), service=latency_of(service)),
+            "verdict": verdict_of(record, rows, blobs, found),
             "timeline": timeline,
         }
     )
@@ -61,7 +70,12 @@ def books_view(totals: Books) -> BooksView:
         dropped=totals.dropped,
         uncovered=totals.uncovered,
         late=totals.late,
+        wrong=totals.wrong,
+        retried=totals.retried,
+        connected=totals.connected,
         bytes_in=totals.bytes_in,
+        bytes_out=totals.bytes_out,
+        cpu_us=totals.cpu_us,
         balanced=totals.balanced,
     )
 
@@ -76,11 +90,17 @@ def plan_view(plan: Plan | None) -> list[PlanRevision]:
             rate=revision.rate,
             limit=revision.limit,
             why=revision.why,
+            profile=None if revision.profile is None else NewProfile.model_validate(asdict(revision.profile)),
+            origin_s=revision.origin_s,
+            base=revision.base,
+            users=revision.users,
+            until_s=revision.until_s,
             shares=[
                 Share(
                     node=holder.node,
                     incarnation=holder.incarnation,
                     rate=round(revision.rate_of(holder), 6),
+                    share=round(revision.share_of(holder), 9),
                     lost=holder in plan.lost,
                 )
                 for holder in revision.holders
@@ -116,16 +136,20 @@ def controls_view(controls: Controls, epoch: int) -> ControlsView:
 
 
 def _task_fields(record: TaskRecord) -> dict[str, Any]:
-    spec, request = record.spec, record.spec.request
+    spec = record.spec
     return {
+        **_request_fields(spec.request),
         "id": spec.id,
         "name": spec.name,
-        "url": request.url,
-        "method": request.method,
-        "headers": request.headers,
-        "body_base64": b64encode(request.body).decode("ascii"),
-        "timeout_s": request.timeout_s,
+        "requests": [_request_fields(request) for request in spec.mix],
+        "scenario": None if spec.scenario is None else asdict(spec.scenario),
         "rate": spec.rate,
+        "profile": None if spec.profile is None else asdict(spec.profile),
+        "users": spec.users,
+        "think_time_s": spec.think_time_s,
+        "warm_up_s": spec.warm_up_s,
+        "checks": [check.text for check in spec.checks],
+        "thresholds": [threshold.text for threshold in spec.thresholds],
         "duration_s": spec.duration_s,
         "in_flight_max": spec.in_flight_max,
         "nodes_max": spec.nodes_max,
@@ -139,3 +163,7 @@ def _task_fields(record: TaskRecord) -> dict[str, Any]:
         "started_at": record.plan.started_at if record.plan else None,
         "ended_at": record.ended_at,
     }
+
+
+def _request_fields(request: HttpRequest) -> dict[str, Any]:
+    return asdict(request) | {"body_base64": b64encode(request.body).decode("ascii")}

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.base.limits import SENTINELS_MAX
+from ha_stress.base.limits import ALLOWED_NETWORKS_MAX, RATE_MAX, SENTINELS_MAX
+from ha_stress.base.targets import DEFAULT, AllowedTargets
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,6 +54,7 @@ ALARMS: Final = (
     "+paused",
     "-paused",
     "+members",
+    "+orphan",
 )
 
 
@@ -95,6 +97,9 @@ class Timing(_Frozen):
     #: A new revision begins this far in the future, so that every holder has it before it counts.
     revision_lead_s: float = Field(0.25, ge=0, le=60)
     resend_s: float = Field(0.5, gt=0, le=60)
+    #: A node that has had no sign of an acting master for this long ends its load, and takes it up again when there is one.
+    #: 0: never. Far above any failover: only a cluster that nobody can govern any more shall stop.
+    orphan_after_s: float = Field(60.0, ge=0, le=86_400)
     #: How long a graceful stop may take before the process just goes.
     stop_timeout_s: float = Field(10.0, gt=0, le=600)
 
@@ -113,6 +118,10 @@ class Timing(_Frozen):
             ),
             (self.retry_min_s <= self.retry_max_s, "retry_min_s must not be above retry_max_s"),
             (self.view_fresh_s > self.ping_period_s, "view_fresh_s must be above ping_period_s"),
+            (
+                self.orphan_after_s == 0 or self.orphan_after_s > self.lease_renew_s,
+                "orphan_after_s must be 0, or above lease_renew_s",
+            ),
         )
         broken = [sentence for holds, sentence in rules if not holds]
         if broken:
@@ -143,10 +152,19 @@ class NodeConfig(ClusterConfig):
     mesh_port: int = Field(0, ge=0, le=65535)
     engines: int = Field(1, ge=1, le=256)
     sentinels: int = Field(3, ge=0, le=SENTINELS_MAX)
+    #: Addresses, networks or words (see `targets`) that may be loaded, and no others. The same at all nodes.
+    allow: tuple[str, ...] = Field(DEFAULT, max_length=ALLOWED_NETWORKS_MAX)
+    #: The highest rate that this node's API admits, in arrivals per second: of one task, and of all open ones together.
+    rate_max_task: float | None = Field(None, gt=0, le=RATE_MAX)
+    rate_max_cluster: float | None = Field(None, gt=0, le=RATE_MAX)
 
     @model_validator(mode="after")
-    def _reachable(self) -> Self:
+    def _relations(self) -> Self:
         _check_endpoint(self.host, self.advertise_host, self.secret)
+        try:
+            AllowedTargets.parse(self.allow)
+        except ConfigError as error:
+            raise ValueError(f"allow: {error}") from None
         return self
 
 

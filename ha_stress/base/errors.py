@@ -5,6 +5,7 @@
         ConfigError
         NotFound
         Conflict
+        NotAllowed         a rule of the operator forbids it (for example: who may be loaded)
       Unavailable          a server that we need does not answer; try again
         BusUnavailable
         StoreUnavailable
@@ -39,6 +40,10 @@ class Conflict(UserError):
     """The request contradicts the present state (for example: changing the rate of an ended task)."""
 
 
+class NotAllowed(UserError):
+    """A rule of the operator forbids it, for example the list of who may be loaded."""
+
+
 class Unavailable(HaStressError):
     """Something that we depend on does not answer now; the same request may work later."""
 
@@ -56,11 +61,13 @@ class MeshUnavailable(Unavailable):
 
     Attributes:
         refused: a live host refused the connection, which proves that nothing listens there.
+        refused_secret: the other side is there and does not take this process: the two have different secrets.
     """
 
-    def __init__(self, message: str = "", *, refused: bool = False) -> None:
+    def __init__(self, message: str = "", *, refused: bool = False, refused_secret: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
+        self.refused_secret = refused_secret
 
 
 class Fenced(HaStressError):

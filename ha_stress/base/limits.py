@@ -32,8 +32,12 @@ FAILOVERS_KEPT_MAX: Final = 200
 #: Slots of one schedule revision: shares are multiples of rate / slots, and a plan stays a few KiB.
 SLOTS_MIN: Final = 240
 SLOTS_PER_NODE: Final = 24
-#: A request body larger than this belongs into a file; the assignment travels through Redis.
-REQUEST_BODY_BYTES_MAX: Final = 1 << 20
+#: A request body, or a file of data: it is read into memory by the node that takes it, and by each engine.
+REQUEST_BODY_BYTES_MAX: Final = 16 << 20
+#: A body above this is stored once and named by its digest: the assignment travels through Redis to every node.
+INLINE_BODY_BYTES_MAX: Final = 32 << 10
+#: All bodies of one task that travel so; above it they are named as well.
+INLINE_BODIES_BYTES_MAX: Final = 512 << 10
 #: Rates above this are a typing error on any machine that exists.
 RATE_MAX: Final = 10_000_000.0
 #: Slower than one arrival in twelve days is a typing error too, and a denormal number has no inverse. 0 pauses.
@@ -49,11 +53,12 @@ NODES_MAX: Final = 10_000
 #: All header names and values of a request; no common server takes more than 64 KiB.
 REQUEST_HEADERS_BYTES_MAX: Final = 256 << 10
 #: One API request: a base64 body of the largest allowed request body, and room for the rest.
-API_BODY_BYTES_MAX: Final = REQUEST_BODY_BYTES_MAX * 4 // 3 + (512 << 10)
-#: All bodies that one node holds at once: twenty of the largest.
-API_BODIES_BYTES_MAX: Final = 20 * API_BODY_BYTES_MAX
-#: Bytes of a JSON request outside of its strings: 2,000 headers and their commas; parsing them takes milliseconds.
-API_STRUCTURE_BYTES_MAX: Final = 16 << 10
+API_BODY_BYTES_MAX: Final = REQUEST_BODY_BYTES_MAX * 4 // 3 + (1 << 20)
+#: All bodies that one node holds at once: three of the largest. Turning one into a task takes thrice its size again.
+API_BODIES_BYTES_MAX: Final = 3 * API_BODY_BYTES_MAX
+#: Bytes of a JSON request outside of its strings: 500 recorded requests with a dozen headers each. Parsing them takes
+#: milliseconds, and to refuse the worst that can be made of them takes a tenth of a second.
+API_STRUCTURE_BYTES_MAX: Final = 64 << 10
 #: Requests that use the bus and the database at once: fewer than either has threads, so that the lease never waits for them.
 API_TURNS_MAX: Final = 3
 #: Requests that wait for such a turn.
@@ -102,3 +107,74 @@ NOTIFICATION_OUTPUT_BYTES_MAX: Final = 2_048
 METRICS_TASKS_MAX: Final = 50
 #: Assignments in one pipeline to Redis: about 100 KiB, as long as their request bodies are small.
 ASSIGNMENTS_PER_SEND_MAX: Final = 100
+#: Networks that may be loaded: an engine compares each resolved address with each of them.
+ALLOWED_NETWORKS_MAX: Final = 1_000
+#: Text of one check; it is the name of a counter in every frame.
+CHECK_TEXT_MAX: Final = 200
+#: Checks of one task: each costs every response a look.
+CHECKS_MAX: Final = 50
+#: Thresholds of one task: each is evaluated every second while one of them may abort it.
+THRESHOLDS_MAX: Final = 50
+#: Request bodies and data files that the database keeps at once, each of at most API_BODY_BYTES_MAX.
+BLOBS_MAX: Final = 256
+#: Stretches of a series in one answer: as many as a plot has room for; with histograms an answer is then about 2 MB.
+SERIES_BUCKETS_MAX: Final = 600
+#: Frames that are read for one answer of a series: reading their histograms takes a thread less than two seconds. The
+#: answer says where to go on.
+SERIES_FRAMES_MAX: Final = 12_000
+#: Frames in one query of it: about 10 MB.
+SERIES_PAGE_FRAMES: Final = 3_000
+#: Stages of one profile: every part of a schedule carries them.
+STAGES_MAX: Final = 200
+#: A seed travels as a JSON number, which is exact up to here.
+POISSON_SEED_MAX: Final = (1 << 53) - 1
+#: Users of one task in the closed model: each is a slot of the schedule's table, which is 300 KiB at so many.
+USERS_MAX: Final = 50_000
+#: A user who thinks longer than this does not use it.
+THINK_TIME_S_MAX: Final = 86_400.0
+#: Requests that one task sends in turn: a recorded session has a few hundred.
+REQUESTS_MAX: Final = 500
+#: The turns of requests are a table as long as the sum of their weights.
+WEIGHT_MAX: Final = 1_000
+#: A text that an answer is searched for.
+EXPECT_CHARACTERS_MAX: Final = 4_096
+#: A request that takes longer is a download, and holds one of the connections all the while.
+TIMEOUT_S_MAX: Final = 3_600.0
+#: Source of a scenario: it travels in every assignment. A thousand lines have 40 KiB.
+SCENARIO_BYTES_MAX: Final = 128 << 10
+#: Data files of one scenario.
+FEEDERS_MAX: Final = 16
+#: Names that an engine remembers the addresses of; a task has one, a scenario perhaps a dozen.
+ENGINE_NAMES_MAX: Final = 256
+#: What an exchange engine reads of one answer (a message, a response that is checked): an engine stays within memory.
+ANSWER_BYTES_MAX: Final = 16 << 20
+#: Messages that a target pushes over an idle WebSocket; more wait in the socket, and the target for us.
+WEBSOCKET_MESSAGES_UNREAD_MAX: Final = 64
+#: Stretch of a sliding threshold; the histograms of so many seconds are held in memory.
+WINDOW_S_MAX: Final = 600
+#: Rows of one data file: each is an object in every engine.
+FEEDER_ROWS_MAX: Final = 1_000_000
+#: Columns of one data file.
+FEEDER_COLUMNS_MAX: Final = 200
+#: Names that one node looks up at once for tasks that are created; a resolver that hangs keeps a thread for each.
+API_LOOKUPS_MAX: Final = 4
+#: Headers of one response, as bytes: no common server sends a tenth of it, and a hostile one must not fill an engine.
+RESPONSE_HEAD_BYTES_MAX: Final = 256 << 10
+#: What an engine keeps of a body for checks, times the requests under way; the rest is counted and let go.
+CHECKED_BODY_BYTES_MAX: Final = 1 << 20
+#: Headers of one response that an engine keeps for checks.
+CHECKED_HEADERS_MAX: Final = 1_000
+#: What an engine says of the first failure of a kind: the end of a traceback.
+COMPLAINT_CHARACTERS_MAX: Final = 4_000
+#: A file of the import commands. Browsers record answers too: a HAR file of a long session has tens of MiB.
+IMPORT_BYTES_MAX: Final = 256 << 20
+#: Stored data that one node holds for its engines, each of which holds its part of it again.
+WORKER_BLOBS_BYTES_MAX: Final = 256 << 20
+#: What the setup of a scenario may return, as JSON: it travels in every assignment.
+SETUP_DATA_BYTES_MAX: Final = 64 << 10
+#: What setup and teardown of a scenario may take each: a task that never begins, or ends, is worse than one that fails.
+ERRAND_S_MAX: Final = 60.0
+#: Setups and teardowns under way at once in the master's process; each is a process of its own.
+ERRANDS_AT_ONCE_MAX: Final = 4
+#: The same in one line.
+COMPLAINT_CAUSE_MAX: Final = 300

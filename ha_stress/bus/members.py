@@ -25,7 +25,8 @@ class MembersPart(Part):
         registered under the same id."""
         expiry_ms = milliseconds(expiry_s, "a node's description")
         keys = (self.keys.nodes, self.keys.node(info.id))
-        args = (info.id, info.incarnation, encode(info), expiry_ms, self.keys.info_channel)
+        channels = (self.keys.info_channel, self.keys.newcomers_channel)
+        args = (info.id, info.incarnation, encode(info), expiry_ms, *channels)
         return bool(await self._link.run("publish_info", keys, args))
 
     async def remove_node(self, node_id: str, incarnation: str) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ha_stress.base.errors import Conflict, Fenced, ProtocolError
-from ha_stress.base.limits import RESULT_STREAM_MAX
+from ha_stress.base.limits import ASSIGNMENTS_PER_SEND_MAX, RESULT_STREAM_MAX
 from ha_stress.bus.part import Part
 from ha_stress.bus.records import number, text
 from ha_stress.cluster.mastership import Mastership
@@ -28,6 +28,10 @@ def _stream_id(value: str) -> tuple[int, int]:
 
 def _holder(holder: Holder) -> str:
     return f"{holder.node}:{holder.incarnation}"
+
+
+def _read_all(keys: Sequence[str], client: Any) -> Any:
+    return client.mget(keys)
 
 
 class WorkPart(Part):
@@ -79,6 +83,15 @@ class WorkPart(Part):
         """The node's desired state; None if it never had one."""
         data: Any = await self._link.call(lambda client: client.get(self.keys.assignment(node_id)))
         return None if data is None else decode(NodeAssignment, data)
+
+    async def assignments(self, node_ids: Sequence[str]) -> list[NodeAssignment]:
+        """The desired states of these nodes, as far as they have one, in this order."""
+        found = []
+        for begin in range(0, len(node_ids), ASSIGNMENTS_PER_SEND_MAX):
+            keys = [self.keys.assignment(node) for node in node_ids[begin : begin + ASSIGNMENTS_PER_SEND_MAX]]
+            data: Any = await self._link.call(partial(_read_all, keys))
+            found += [decode(NodeAssignment, one) for one in data if one is not None]
+        return found
 
     async def add_frames(self, frames: Sequence[Frame]) -> None:
         """Append result frames. May append a frame twice; its identity makes it count once."""

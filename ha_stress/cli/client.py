@@ -16,16 +16,20 @@ from typing import Any
 
 import httpx
 
-from ha_stress.base.errors import ConfigError, Conflict, NotFound, Unavailable, UserError
+from ha_stress.base.errors import ConfigError, Conflict, NotAllowed, NotFound, Unavailable, UserError
 
 DEFAULT_URL = "http://127.0.0.1:7700"
 TIMEOUT_S = 2.0
 #: A node that asks every other process, or waits for its turn to do so.
 LOOK_TIMEOUT_S = 8.0
+#: A node that adds the histograms of some thousand frames.
+SERIES_TIMEOUT_S = 20.0
+#: Megabytes of data are checked and stored, and names are looked up.
+CREATE_TIMEOUT_S = 15.0
 #: A listener of events hears a comment every few seconds; after this much silence the node is gone.
 STREAM_SILENCE_S = 15.0
 RETRY_S = 0.1
-_KINDS: dict[int, type[UserError]] = {404: NotFound, 409: Conflict}
+_KINDS: dict[int, type[UserError]] = {403: NotAllowed, 404: NotFound, 409: Conflict}
 
 
 class ClusterUnreachable(Unavailable):
@@ -128,7 +132,8 @@ class Client:
     def create_task(self, task: dict[str, Any]) -> dict[str, Any]:
         """`task` needs an `id`: that makes trying again harmless."""
         assert task.get("id")
-        return self._task("POST", "/tasks", task)
+        found: dict[str, Any] = self.call("POST", "/tasks", task, key="id", timeout_s=CREATE_TIMEOUT_S)
+        return found
 
     def tasks(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.call("GET", "/tasks", key="tasks")["tasks"]
@@ -137,11 +142,25 @@ class Client:
     def task(self, task_id: str, *, timeline: bool = False) -> dict[str, Any]:
         return self._task("GET", f"/tasks/{_segment(task_id)}" + ("?timeline=1" if timeline else ""))
 
+    def series(
+        self, task_id: str, *, width_s: int | None = None, after: int = -1, histograms: bool = False
+    ) -> dict[str, Any]:
+        """A part of the course of a task; `next_after` says whether there is more. Reading it may take some seconds."""
+        path = f"/tasks/{_segment(task_id)}/series?after={after}&histograms={int(histograms)}"
+        path += "" if width_s is None else f"&width_s={width_s}"
+        found: dict[str, Any] = self.call("GET", path, key="buckets", timeout_s=SERIES_TIMEOUT_S)
+        return found
+
     def set_rate(self, task_id: str, rate: float) -> dict[str, Any]:
         return self._task("PUT", f"/tasks/{_segment(task_id)}/rate", {"rate": rate})
 
     def stop_task(self, task_id: str) -> dict[str, Any]:
         return self._task("POST", f"/tasks/{_segment(task_id)}/stop")
+
+    def stop_all(self) -> list[str]:
+        """The ids of all tasks that had not ended."""
+        found: list[str] = self.call("POST", "/tasks/stop", key="stopped")["stopped"]
+        return found
 
     def events(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.call("GET", f"/events?after={after}&limit={limit}", key="events")["events"]

@@ -28,8 +28,9 @@ from ha_stress.cli.local import LocalCluster, LocalSpec
 from ha_stress.cluster.events import MEANING, Event
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.store.store import Store, open_store
+from ha_stress.tasks.admission import check_rate, check_request
 from ha_stress.tasks.schedule import NodeAssignment
-from ha_stress.tasks.spec import HttpRequest, check_rate, check_request
+from ha_stress.tasks.spec import HttpRequest
 
 _TARGET_START_S = 10.0
 _PLAN_TIMEOUT_S = 10.0
@@ -53,6 +54,7 @@ class DemoSpec:
     target_url: str = ""
     nodes: int = 3
     sentinels: int = 3
+    allow: tuple[str, ...] = ()
     keep: Path | None = None
 
     def check(self) -> DemoSpec:
@@ -98,7 +100,12 @@ def conduct(spec: DemoSpec, view: DemoView) -> dict[str, Any]:
     spec.check()
     with _directory(spec.keep) as directory:
         local = LocalSpec(
-            data_dir=directory, nodes=spec.nodes, sentinels=spec.sentinels, timing=spec.timing(), fresh=True
+            data_dir=directory,
+            nodes=spec.nodes,
+            sentinels=spec.sentinels,
+            allow=spec.allow,
+            timing=spec.timing(),
+            fresh=True,
         )
         view.say(
             f"Starting Redis, {spec.sentinels} sentinels, {spec.nodes} nodes{'' if spec.target_url else ' and a target'} ..."

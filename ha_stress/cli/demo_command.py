@@ -22,6 +22,7 @@ def demo(
     ] = "",
     nodes: Annotated[int, typer.Option("--nodes", min=2, max=32)] = 3,
     sentinels: Annotated[int, typer.Option("--sentinels", min=1, max=15)] = 3,
+    allow: options.Allow = [],  # noqa: B006
     keep: Annotated[Path | None, typer.Option("--keep", help="Keep logs and data in this directory.")] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -41,6 +42,7 @@ def demo(
         target_url=target,
         nodes=nodes,
         sentinels=sentinels,
+        allow=options.allowed_of(allow),
         keep=keep,
     )
     stop_on_term()

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ha_stress.cli.options import client_of
+
 if TYPE_CHECKING:
     from ha_stress.bus.client import Bus
     from ha_stress.cli.client import Client
@@ -48,10 +50,10 @@ def place_of(redis: str, cluster: str, secret: str, secret_file: Path | None, da
 
 def by_a_node(api: list[str], data_dir: Path | None, ask: Callable[[Client], dict[str, Any]]) -> dict[str, Any] | None:
     """What a node answers; None, and a line on standard error, if there is none that answers."""
-    from ha_stress.cli.client import Client, ClusterUnreachable, find_urls
+    from ha_stress.cli.client import ClusterUnreachable
     from ha_stress.cli.output import console
 
-    with Client(find_urls(api, data_dir)) as client:
+    with client_of(api, data_dir) as client:
         try:
             return ask(client)
         except ClusterUnreachable as error:

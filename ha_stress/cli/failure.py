@@ -1,7 +1,7 @@
 """The one place where an error becomes a sentence and an exit code.
 
-0  done            2  the input is wrong           130  interrupted
-1  a defect        3  a server does not answer     4, 5, ...  said by the command (see its help)
+0  done            2  the input is wrong           9  a rule forbids it (see --allow)     130  interrupted
+1  a defect        3  a server does not answer     4 to 8  said by the command (see its help)
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import os
 import sys
 from typing import Any
 
-from ha_stress.base.errors import HaStressError, Unavailable, UserError
+from ha_stress.base.errors import HaStressError, NotAllowed, Unavailable, UserError
 from ha_stress.cli.output import print_json, say_error
 
-EXIT_DEFECT, EXIT_INPUT, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_DEFECT, EXIT_INPUT, EXIT_UNAVAILABLE, EXIT_NOT_ALLOWED, EXIT_INTERRUPTED = 1, 2, 3, 9, 130
 
 
 def explain(error: BaseException, *, as_json: bool) -> int:
@@ -30,6 +30,8 @@ def explain(error: BaseException, *, as_json: bool) -> int:
         return first.code if isinstance(first.code, int) else EXIT_DEFECT
     if hasattr(first, "format_message"):  # Typer's own errors, whichever Click it brings
         code, sentence = EXIT_INPUT, _usage(first)
+    elif isinstance(first, NotAllowed):
+        code, sentence = EXIT_NOT_ALLOWED, str(first)
     elif isinstance(first, UserError):
         code, sentence = EXIT_INPUT, str(first)
     elif isinstance(first, Unavailable):

@@ -49,6 +49,8 @@ class LocalSpec:
     nodes: int = 3
     sentinels: int = 3
     engines: int = 1
+    #: What may be loaded; the default of a node where it is empty.
+    allow: tuple[str, ...] = ()
     cluster: str = "local"
     timing: Mapping[str, str] = field(default_factory=dict)
     log_level: str = "info"
@@ -113,9 +115,7 @@ class LocalCluster:
                 child.terminate()
             for child in group.values():
                 child.finish(deadline)
-        if self._guard is not None:
-            processes.release(self._guard)
-            self._guard = None
+        self._release_guard()
         if self.redis is not None:
             self.redis.stop()
             self.redis = None
@@ -123,6 +123,11 @@ class LocalCluster:
             (self.dir / "cluster.json").unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
+
+    def _release_guard(self) -> None:
+        if self._guard is not None:
+            processes.release(self._guard)
+            self._guard = None
 
     def children(self) -> list[Child]:
         return [*self.sentinels.values(), *self.nodes.values()]
@@ -142,6 +147,21 @@ class LocalCluster:
         processes.wait_ready([again], time.monotonic() + timeout_s)
         self._describe()
         return again
+
+    def kill_redis(self) -> float:
+        """SIGKILL for the embedded server; the Unix time right before."""
+        assert self.redis is not None, "started"
+        self._release_guard()
+        at = time.time()
+        self.redis.kill()
+        return at
+
+    def restart_redis(self) -> None:
+        """Start it again on its port, with what it had written; returns when it answers."""
+        assert self.redis is not None, "started"
+        self.redis.restart()
+        self._guard = processes.guard(self.redis.pid)
+        self._describe()
 
     def _child(self, child_id: str) -> Child:
         found = self.nodes.get(child_id) or self.sentinels.get(child_id)
@@ -189,6 +209,7 @@ class LocalCluster:
     def _start_node(self, node_id: str) -> Child:
         argv = ["ha_stress", "node", *self._common(node_id), "--database", self.database_url]
         argv += ["--sentinels", str(self.spec.sentinels), "--engines", str(self.spec.engines), "--api-port", "0"]
+        argv += [word for network in self.spec.allow for word in ("--allow", network)]
         self.nodes[node_id] = processes.start("node", node_id, argv, self.dir / f"{node_id}.log")
         return self.nodes[node_id]
 

@@ -11,7 +11,9 @@ import typer
 from ha_stress.cli import (
     demo_command,
     doctor_command,
+    import_command,
     operator_commands,
+    report_command,
     run_command,
     server_commands,
     task_commands,
@@ -52,6 +54,8 @@ _MODULES = (
     demo_command,
     server_commands,
     task_commands,
+    report_command,
+    import_command,
     watch_commands,
     operator_commands,
     doctor_command,

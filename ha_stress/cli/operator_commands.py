@@ -9,8 +9,6 @@ import typer
 from ha_stress.cli import options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ha_stress.cli.client import Client
 
 _PANEL = "Operator"
@@ -26,7 +24,7 @@ def pause(
     as_json: options.Json = False,
 ) -> None:
     """Sentinels observe only: a master that dies is not replaced until `resume`. The load goes on."""
-    with client_of(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         changed = client.pause(why)
     tell(
         changed,
@@ -38,7 +36,7 @@ def pause(
 
 def resume(api: options.Api = [], data_dir: options.DataDir = None, as_json: options.Json = False) -> None:  # noqa: B006
     """End a pause: sentinels elect again."""
-    with client_of(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         changed = client.resume()
     tell(changed, as_json, "Failovers are on: a master that dies is replaced.", "bold green")
 
@@ -58,7 +56,7 @@ def switchover(
     from ha_stress.cli.switchover import hand_over
 
     patience_s = parse_duration(timeout)
-    with client_of(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         outcome = hand_over(client, to, patience_s)
     if as_json:
         print_json(outcome.as_json())
@@ -98,7 +96,7 @@ def tag(
 
     if priority is not None and no_priority:
         raise ConfigError("give --priority or --no-priority, not both")
-    with client_of(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         changed: dict[str, Any] = client.controls()
         tags = dict(changed["tags"].get(node) or {"priority": None, "draining": False})
         if priority is not None or no_priority:
@@ -136,7 +134,7 @@ def list_sentinels(api: options.Api = [], data_dir: options.DataDir = None, as_j
     from ha_stress.cli.cluster_views import members_of, membership_view
     from ha_stress.cli.output import console, print_json
 
-    with client_of(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         status = client.status()
     if as_json:
         version, members = members_of(status)
@@ -154,7 +152,7 @@ def add_sentinel(
     as_json: options.Json = False,
 ) -> None:
     """Make a running sentinel a member; returns when a majority has it on disk. Exit 1 if that takes too long."""
-    with client_of(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         _change_members(client, client.add_sentinel, sentinel, "a member", timeout, as_json)
 
 
@@ -167,7 +165,7 @@ def remove_sentinel(
     as_json: options.Json = False,
 ) -> None:
     """Take a member away, dead or alive; returns when a majority has it on disk. Exit 1 if that takes too long."""
-    with client_of(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         _change_members(client, client.remove_sentinel, sentinel, "no member any more", timeout, as_json)
 
 
@@ -210,9 +208,3 @@ def tell(changed: dict[str, Any], as_json: bool, words: str, style: str) -> None
     screen.print(words, style=style, markup=False, soft_wrap=True)
     for note in changed.get("notes", []):
         screen.print(note, style="yellow", markup=False, soft_wrap=True)
-
-
-def client_of(api: list[str], data_dir: Path | None) -> Client:
-    from ha_stress.cli.client import Client, find_urls
-
-    return Client(find_urls(api, data_dir))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ha_stress.cli.client import Client
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
 Api = Annotated[
@@ -20,6 +24,37 @@ Api = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", envvar="HA_STRESS_DATA", help="Directory of the local cluster. [default: .ha-stress]"),
+]
+Allow = Annotated[
+    list[str],
+    typer.Option(
+        "--allow",
+        metavar="NETWORK",
+        envvar="HA_STRESS_ALLOW",
+        help="What may be loaded, and nothing else: addresses, networks, loopback, private, any; repeatable. "
+        "[default: loopback and private]",
+        show_default=False,
+    ),
+]
+RateMaxTask = Annotated[
+    str,
+    typer.Option(
+        "--rate-max-task",
+        metavar="RATE",
+        envvar="HA_STRESS_RATE_MAX_TASK",
+        help="No task with a higher rate is admitted. [default: no cap]",
+        show_default=False,
+    ),
+]
+RateMaxCluster = Annotated[
+    str,
+    typer.Option(
+        "--rate-max-cluster",
+        metavar="RATE",
+        envvar="HA_STRESS_RATE_MAX_CLUSTER",
+        help="Nor one with which all open tasks together would have a higher one. [default: no cap]",
+        show_default=False,
+    ),
 ]
 Timing = Annotated[
     list[str],
@@ -104,3 +139,18 @@ NotifyEvents = Annotated[
 ]
 ReadyFd = Annotated[int, typer.Option("--ready-fd", hidden=True)]
 StopWithParent = Annotated[bool, typer.Option("--stop-with-parent", hidden=True)]
+
+
+def client_of(api: Sequence[str], data_dir: Path | None) -> Client:
+    """Of the cluster that --api and --data-dir mean."""
+    from ha_stress.cli.client import Client, find_urls
+
+    return Client(find_urls(api, data_dir))
+
+
+def allowed_of(items: Sequence[str]) -> tuple[str, ...]:
+    """What --allow means, checked here rather than in the log of a child; in a variable commas separate as well."""
+    from ha_stress.base.targets import DEFAULT, AllowedTargets
+
+    named = [part for item in items for part in item.split(",") if part.strip()]
+    return tuple(AllowedTargets.parse(named or DEFAULT).to_json())

@@ -1,88 +1,86 @@
-"""`ha-stress run URL`: load something from this machine alone; nothing to set up, nothing left behind."""
+"""`ha-stress run`: load something and judge it; from this machine alone, or with a cluster that runs already."""
 
 from __future__ import annotations
 
-import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ha_stress.cli import options
-from ha_stress.cli.task_commands import Body, Header, InFlight, Method, Name, Rate, Timeout, Url, described
+from ha_stress.cli.report_command import CsvFile, HgrmFile, HtmlFile, JunitFile
+from ha_stress.cli.task_options import TaskOptions, takes_task
 
 if TYPE_CHECKING:
-    from ha_stress.cli.client import Client
+    from ha_stress.cli.plan_file import RunPlan
+    from ha_stress.cli.run_place import Place
+    from ha_stress.cli.run_session import Found
 
-EXIT_REQUESTS, EXIT_BOOKS, EXIT_TIMEOUT = 4, 5, 6
-_POLL_S = 0.25
-#: After the last arrival: the request timeout, and this long for the last frames to be committed.
-_SETTLE_S = 20.0
+_WHERE = "Where"
 
 
+@takes_task
 def run(
-    url: Url,
-    rate: Rate = "10",
-    duration: Annotated[str, typer.Option("--duration", "-t", help="20s, 1m30s.")] = "10s",
-    name: Name = "",
-    method: Method = "GET",
-    header: Header = [],  # noqa: B006
-    body: Body = "",
-    timeout: Timeout = "10s",
-    in_flight_max: InFlight = 1024,
-    engines: Annotated[int, typer.Option("--engines", min=1, max=64, help="Load processes.")] = 1,
+    task: TaskOptions,
+    context: typer.Context,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, max=64, rich_help_panel=_WHERE, help="Nodes to start here.")
+    ] = 1,
+    engines: Annotated[
+        int, typer.Option("--engines", min=1, max=64, rich_help_panel=_WHERE, help="Load processes of each.")
+    ] = 1,
+    existing: Annotated[
+        bool,
+        typer.Option(
+            "--existing", rich_help_panel=_WHERE, help="Start nothing: use the cluster that other commands find."
+        ),
+    ] = False,
+    api: options.Api = [],  # noqa: B006
+    data_dir: options.DataDir = None,
+    allow: options.Allow = [],  # noqa: B006
     timing: options.Timing = [],  # noqa: B006
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say who would get what, and send nothing.", show_default=False)
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write every report there.", show_default=False),
+    ] = None,
+    html: HtmlFile = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json-file", metavar="FILE", help="Everything, as JSON.", show_default=False),
+    ] = None,
+    csv: CsvFile = None,
+    hgrm: HgrmFile = None,
+    junit: JunitFile = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but the summary.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Load URL at a fixed arrival rate from this machine, and show the books.
+    """Load URL, or run the plan in a .toml file, from this machine or (--api, --existing) with a running cluster.
 
-    Exit code: 0 every request completed; 4 some failed, were dropped or not covered; 5 the books do not balance;
-    6 the results did not arrive in time.
+    Exit code: 0 passed; 4 without thresholds, some requests failed, were wrong, dropped or uncovered; 5 the books do not
+    balance; 6 results did not arrive in time; 7 a threshold is broken; 8 the run is not valid (the generator was saturated);
+    9 the target may not be loaded; 130 interrupted. 2 bad input; 3 a server does not answer.
     """
-    from ha_stress.base.errors import ConfigError
-    from ha_stress.cli.local import LocalCluster, LocalSpec
-    from ha_stress.cli.output import console, print_json
-    from ha_stress.cli.parse import parse_pairs
-    from ha_stress.cli.up_command import checked_timing, stop_on_term
+    from ha_stress.cli.up_command import stop_on_term
 
-    task = described(
-        url,
-        rate=rate,
-        duration=duration,
-        name=name,
-        method=method,
-        header=header,
-        body=body,
-        timeout=timeout,
-        in_flight_max=in_flight_max,
-    )
-    if task["duration_s"] is None:
-        raise ConfigError("--duration is empty: a run has an end, write for example 20s, 1m30s or 500ms")
+    plan = _plan(task, context)
+    place = _place(
+        plan, context, nodes=nodes, engines=engines, existing=existing, api=api, data_dir=data_dir, allow=allow,
+        timing=timing,
+    )  # fmt: skip
+    if dry_run:
+        from ha_stress.cli.dry_run import show_plan
+
+        show_plan(plan, place, as_json=as_json)
+        return
+    from ha_stress.cli.run_outputs import outputs_of
+
+    files = {"html": html, "json": json_file, "csv": csv, "hgrm": hgrm, "junit": junit}
+    outputs = outputs_of(plan, out, {kind: path for kind, path in files.items() if path is not None})
     stop_on_term()
-    screen = console(stderr=as_json)
-    if screen.is_terminal:
-        screen.print(f"{task['method']} {task['url']}", style="bold", markup=False, soft_wrap=True)
-    with tempfile.TemporaryDirectory(prefix="ha-stress-") as directory:
-        spec = LocalSpec(
-            data_dir=Path(directory),
-            nodes=1,
-            sentinels=0,
-            engines=engines,
-            timing=checked_timing(parse_pairs("--timing", timing)),
-        )
-        with LocalCluster(spec) as cluster, cluster.client() as client:
-            client.create_task(task)
-            found, interrupted = _until_ended(client, task, screen)
-    code = 130 if interrupted else exit_code(found)
-    if as_json:
-        print_json(found | {"ok": code == 0, "exit_code": code, "interrupted": interrupted})
-    else:
-        from ha_stress.cli.views import summary
-
-        screen.print(summary(found))
-        screen.print()
-        screen.print(_verdict(found, code))
+    code = _conduct(plan, place, outputs, quiet=quiet, as_json=as_json)
     raise typer.Exit(code)
 
 
@@ -90,46 +88,104 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel="Start here")(run)
 
 
-def exit_code(task: dict[str, Any]) -> int:
-    """What the books of a run mean to whoever called it."""
-    books = task["books"]
-    if task["status"] != "ended":
-        return EXIT_TIMEOUT
-    if not books["balanced"]:
-        return EXIT_BOOKS
-    return 0 if books["completed"] == books["intended"] else EXIT_REQUESTS
+def _plan(task: TaskOptions, context: typer.Context) -> RunPlan:
+    """Of the file that is named, or of the options."""
+    from ha_stress.base.errors import ConfigError
+    from ha_stress.cli.plan_file import RunPlan, read_plan
+    from ha_stress.cli.task_document import described
+
+    if task.url.endswith(".toml") and "://" not in task.url:
+        typed = [name for name in task.__dataclass_fields__ if name != "url" and _typed(context, name)]
+        if typed:
+            raise ConfigError(
+                f"--{typed[0].replace('_', '-')} goes into the plan {task.url}, in [[tasks]] or [defaults]"
+            )
+        return read_plan(Path(task.url))
+    document = None
+    if not (_typed(context, "duration") and not task.duration):
+        document = described(task, rate="10", duration="10s")
+    if document is None or document["duration_s"] is None:
+        raise ConfigError("--duration is empty: a run has an end, write for example 20s, 1m30s or 500ms")
+    return RunPlan(tasks=(document,))
 
 
-def _until_ended(client: Client, task: dict[str, Any], screen: Any) -> tuple[dict[str, Any], bool]:
-    """Show progress until the books are closed; Ctrl-C stops the task, and the rest is still counted."""
-    from ha_stress.cli.progress import progress_of, shown
-
-    interrupted = False
-    began = time.monotonic()
-    deadline = began + task["duration_s"] + task["timeout_s"] + _SETTLE_S
-    with progress_of(screen) as progress:
-        bar = progress.add_task(task["url"], total=task["duration_s"], note="starting")
-        while True:
-            try:
-                found = client.task(task["id"])
-                progress.update(bar, **shown(found, task["duration_s"]))
-                if found["status"] == "ended" or time.monotonic() > deadline:
-                    return found, interrupted
-                time.sleep(_POLL_S)
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise  # the second time means it
-                interrupted = True
-                client.stop_task(task["id"])
-                deadline = min(deadline, time.monotonic() + task["timeout_s"] + _SETTLE_S)
+def _typed(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line, or in its variable."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
-def _verdict(task: dict[str, Any], code: int) -> str:
-    books = task["books"]
-    return {
-        0: f"[bold green]All {books['completed']:,} requests completed; the books balance.[/]",
-        EXIT_REQUESTS: "[bold red]Not every request completed:[/] see failed, dropped and uncovered above.",
-        EXIT_BOOKS: "[bold red]The books do not balance:[/] that is a defect of this program, please report it.",
-        EXIT_TIMEOUT: "[bold red]The last results did not arrive in time.[/]",
-        130: "[yellow]Stopped by Ctrl-C; this is what was done until then.[/]",
-    }[code]
+def _place(
+    plan: RunPlan,
+    context: typer.Context,
+    *,
+    nodes: int,
+    engines: int,
+    existing: bool,
+    api: list[str],
+    data_dir: Path | None,
+    allow: list[str],
+    timing: list[str],
+) -> Place:
+    """What is typed goes before what the plan says."""
+    from ha_stress.base.errors import ConfigError
+    from ha_stress.cli.parse import parse_pairs
+    from ha_stress.cli.run_place import Place
+    from ha_stress.cli.up_command import checked_timing
+
+    said = plan.cluster
+    own = [name for name in ("nodes", "engines", "allow", "timing") if _typed(context, name)]
+    urls = api or ([] if own else said.api)
+    if (existing or api) and own and context.get_parameter_source(own[0]).name == "COMMANDLINE":  # type: ignore[union-attr]
+        raise ConfigError(f"--{own[0]} is for a cluster that is started here, not for one that runs already")
+    pairs = {key: str(value) for key, value in said.timing.items()} | parse_pairs("--timing", timing)
+    return Place(
+        existing=existing or bool(urls),
+        api=urls,
+        data_dir=data_dir,
+        nodes=nodes if _typed(context, "nodes") else said.nodes,
+        engines=engines if _typed(context, "engines") else said.engines,
+        allow=options.allowed_of(allow or said.allow),
+        timing=checked_timing(pairs),
+    )
+
+
+def _conduct(plan: RunPlan, place: Place, outputs: dict[str, Path], *, quiet: bool, as_json: bool) -> int:
+    from ha_stress.cli.output import console
+    from ha_stress.cli.run_outputs import write_outputs
+    from ha_stress.cli.run_place import opened
+    from ha_stress.cli.run_screen import LineScreen, TerminalScreen
+    from ha_stress.cli.run_session import Session
+
+    screen = console(stderr=as_json)
+    aside = console(stderr=True)
+    if not quiet:
+        _announce(screen if screen.is_terminal else aside, plan, place)
+    with opened(place) as client:
+        shown = TerminalScreen(screen) if screen.is_terminal and not quiet else LineScreen(aside, quiet=quiet)
+        found = Session(client, plan.tasks, shown).run()
+        code = _summarise(screen, found, as_json=as_json)
+        for path in write_outputs(client, found.tasks, outputs) if found.tasks else ():
+            aside.print(f"wrote {path}", markup=False, soft_wrap=True)
+    return code
+
+
+def _announce(screen: Any, plan: RunPlan, place: Place) -> None:
+    """Before anything is seen of the load, a cluster has to come up."""
+    if not place.existing:
+        several = "a node" if place.nodes == 1 else f"{place.nodes} nodes and 3 sentinels"
+        screen.print(f"Starting {several} for {plan.name or 'this run'} ...", style="dim", markup=False, soft_wrap=True)
+
+
+def _summarise(screen: Any, found: Found, *, as_json: bool) -> int:
+    from ha_stress.cli.output import print_json
+    from ha_stress.cli.run_exit import exit_code_of
+    from ha_stress.cli.run_summary import summary_of
+
+    code = exit_code_of(found.tasks, interrupted=found.interrupted)
+    if as_json:
+        said: dict[str, Any] = {"ok": code == 0, "exit_code": code, "interrupted": found.interrupted}
+        print_json((found.tasks[0] if len(found.tasks) == 1 else {"tasks": list(found.tasks)}) | said)
+    else:
+        screen.print(summary_of(found.tasks, code, screen.width))
+    return code

@@ -41,6 +41,9 @@ def node(
     ] = 100,
     engines: Annotated[int, typer.Option("--engines", envvar="HA_STRESS_ENGINES", help="Load processes.")] = 1,
     driver: Annotated[str, typer.Option("--driver", envvar="HA_STRESS_DRIVER", help="Kind of work.")] = "stress",
+    allow: options.Allow = [],  # noqa: B006
+    rate_max_task: options.RateMaxTask = "",
+    rate_max_cluster: options.RateMaxCluster = "",
     host: options.Host = "127.0.0.1",
     advertise_host: options.AdvertiseHost = "",
     api_port: Annotated[
@@ -60,6 +63,7 @@ def node(
     """Run one node: it works, and is master when it is elected. Logs go to standard error."""
     from ha_stress.base.config import NodeConfig, load
     from ha_stress.cli.client import data_dir_of
+    from ha_stress.cli.parse import parse_rate
 
     directory = data_dir_of(data_dir)
     config = load(
@@ -79,6 +83,9 @@ def node(
             "mesh_port": mesh_port,
             "engines": engines,
             "sentinels": sentinels,
+            "allow": options.allowed_of(allow),
+            "rate_max_task": parse_rate(rate_max_task) if rate_max_task else None,
+            "rate_max_cluster": parse_rate(rate_max_cluster) if rate_max_cluster else None,
         },
     )
     _become(

@@ -23,6 +23,7 @@ def up(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget what an earlier cluster left in the directory.")
     ] = False,
+    allow: options.Allow = [],  # noqa: B006
     data_dir: options.DataDir = None,
     timing: options.Timing = [],  # noqa: B006
     log_level: options.LogLevel = "info",
@@ -40,6 +41,7 @@ def up(
         nodes=nodes,
         sentinels=sentinels,
         engines=engines,
+        allow=options.allowed_of(allow),
         timing=checked_timing(parse_pairs("--timing", timing)),
         log_level=checked_level(log_level),
         fresh=fresh,

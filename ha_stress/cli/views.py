@@ -40,6 +40,7 @@ _EVENT_STYLES = {
     "+task": "cyan",
     "+revision": "cyan",
     "+task-end": "cyan",
+    "+aborted": "bold red",
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ha_stress.cli import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PANEL = "Cluster"
 
@@ -17,7 +19,7 @@ def status(api: options.Api = [], data_dir: options.DataDir = None, as_json: opt
     from ha_stress.cli.cluster_views import status_view
     from ha_stress.cli.output import console, print_json
 
-    with _client(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         found = client.status()
     if as_json:
         print_json(found)
@@ -52,7 +54,7 @@ def events(
         else:
             print_line(screen, *event_line(event))
 
-    with _client(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         found = client.events(after, limit)
         if as_json and not follow:
             missed = [gap.as_json() for event in found if (gap := gaps.seen(event))]
@@ -97,7 +99,7 @@ def show_failover(
     from ha_stress.cli.failover_views import failover_view
     from ha_stress.cli.output import console, print_json
 
-    with _client(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         record = client.failover(epoch)
     if as_json:
         print_json(record)
@@ -109,7 +111,7 @@ def _list_failovers(api: list[str], data_dir: Path | None, as_json: bool) -> Non
     from ha_stress.cli.output import console, print_json
     from ha_stress.cli.views import failovers_table
 
-    with _client(api, data_dir) as client:
+    with options.client_of(api, data_dir) as client:
         records = client.failovers()
     if as_json:
         print_json({"failovers": records})
@@ -123,9 +125,3 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=_PANEL)(status)
     app.command(rich_help_panel=_PANEL)(events)
     app.add_typer(failovers_app, rich_help_panel=_PANEL)
-
-
-def _client(api: list[str], data_dir: Path | None) -> Any:
-    from ha_stress.cli.client import Client, find_urls
-
-    return Client(find_urls(api, data_dir))

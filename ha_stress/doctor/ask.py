@@ -57,7 +57,7 @@ async def dial_nodes(nodes: Sequence[NodeInfo], secret: str) -> list[Dialled]:
                 async with connect_mesh(info.mesh_host, info.mesh_port, secret, connect_timeout_s=ANSWER_TIMEOUT_S):
                     found.append(Dialled(id=info.id))
             except MeshUnavailable as error:
-                found.append(Dialled(id=info.id, problem=str(error), refused_secret=_refused(error)))
+                found.append(Dialled(id=info.id, problem=str(error), refused_secret=error.refused_secret))
 
     async with trio.open_nursery() as nursery:
         for info in nodes[:DIALLED_MAX]:
@@ -77,7 +77,7 @@ async def _ask(info: SentinelInfo, secret: str) -> Asked:
                     pass
                 return _read(info.id, answer)
     except MeshUnavailable as error:
-        return Asked(id=info.id, problem=str(error), refused_secret=_refused(error))
+        return Asked(id=info.id, problem=str(error), refused_secret=error.refused_secret)
     except ProtocolError as error:
         return Asked(id=info.id, problem=f"{where} answered what this version cannot read: {error}")
     return Asked(id=info.id, problem=f"{where} did not answer within {ANSWER_TIMEOUT_S:g} s")
@@ -98,8 +98,3 @@ def _read(sentinel: str, answer: Answer) -> Asked:
         return Asked(id=sentinel, body=body, seen=from_plain(Explanation, body))
     except ProtocolError as error:
         return Asked(id=sentinel, problem=f"its answer is of another version: {error}")
-
-
-def _refused(error: MeshUnavailable) -> bool:
-    """The mesh says it in words only."""
-    return "refused our secret" in str(error)

@@ -1,4 +1,6 @@
-"""An engine process: `python -m ha_stress.engines.child FD INDEX COUNT`. Started by `pool`, of no use alone.
+"""An engine process: `python -m ha_stress.engines.child FD INDEX COUNT [SETTINGS]`. Started by `pool`, of no use alone.
+
+SETTINGS is JSON: `{"allow": ["127.0.0.0/8", ...]}`, the networks that may be loaded; without it loopback and private ones.
 
 It imports neither trio nor pydantic nor redis: it starts in a tenth of a second and stays small. It ends at once when
 its control socket closes, which is how it notices that its node is gone.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import resource
 import signal
@@ -16,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines.loop import Loop, NodeGone
 
 #: Waits may end this much late: the kernel's default of 50 us is as long as a whole response on a local network.
@@ -27,13 +31,15 @@ NICENESS: Final = 5
 
 
 def main(arguments: list[str]) -> int:
-    descriptor, engine, engines = (int(argument) for argument in arguments)
+    descriptor, engine, engines = (int(argument) for argument in arguments[:3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the whole group; the node decides
     os.nice(NICENESS)
     _raise_descriptor_limit()
     with contextlib.suppress(OSError):  # no such file outside Linux: pacing is a little coarser then
         Path("/proc/self/timerslack_ns").write_text(str(TIMER_SLACK_NS))
-    loop = Loop(socket.socket(fileno=descriptor), engine=engine, engines=engines)
+    settings = json.loads(arguments[3]) if len(arguments) > 3 else {}
+    allowed = AllowedTargets.parse(settings["allow"]) if "allow" in settings else AllowedTargets.parse()
+    loop = Loop(socket.socket(fileno=descriptor), engine=engine, engines=engines, allowed=allowed)
     # The loop makes no cycles (a connection breaks its own when it closes), and a collection would delay arrivals.
     gc.collect()
     gc.freeze()

@@ -69,6 +69,7 @@ class Recorder:
             return b""
         histogram.set_internal_tacking_values(low, high, total)
         blob: bytes = histogram.encode()
+        histogram.encoder = None  # they refer to each other, and an engine's collector is off
         return blob
 
 

@@ -1,13 +1,11 @@
-"""HTTP/1.1 as bytes: the request, and what a response means when its connection ends. No sockets here.
-
-`httptools` (llhttp) does the parsing; it has no call for "the response was to a HEAD" and none for "the connection
-ended", so those two are decided here.
-"""
+"""HTTP/1.1 as bytes: the request, and what a response means when its connection ends. No sockets here."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -15,84 +13,123 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from ha_stress import __version__
 from ha_stress.tasks.spec import HttpRequest
 
+if TYPE_CHECKING:
+    from ha_stress.engines.origin import Origin
+
 #: What a parser raises on bytes that are not HTTP, or that leave HTTP.
 PARSER_ERRORS: Final = (HttpParserError, HttpParserUpgrade)
-#: How much of a response's beginning is kept to find out whether it ends with its connection.
-HEAD_BYTES_MAX: Final = 65_536
 SWITCHING_PROTOCOLS: Final = 101
+#: Every request says what sent it, unless its task says otherwise, and, whatever its task says, for which task.
+USER_AGENT: Final = f"ha-stress/{__version__}"
+TASK_HEADER: Final = "X-HA-Stress-Task"
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
-class Target:
-    """Where a task's requests go, and their bytes, built once."""
+class Prepared:
+    """One request of a task, made ready: where it goes, and its bytes, built once.
 
-    __slots__ = ("head", "host", "payload", "port", "tls")
+    `whole` is an answer that came in one piece and was right in every way, `whole_status` its status: the same bytes at the
+    same place mean the same, so they need no parsing.
+    """
 
-    def __init__(self, request: HttpRequest) -> None:
+    __slots__ = (
+        "head",
+        "host",
+        "incomplete",
+        "origin",
+        "payload",
+        "port",
+        "size",
+        "timeout_s",
+        "tls",
+        "whole",
+        "whole_status",
+    )
+
+    def __init__(self, request: HttpRequest, task: str, blobs: Mapping[str, bytes]) -> None:
+        #: The stored body that it names is not there, so it cannot be sent.
+        self.incomplete = bool(request.body_blob) and request.body_blob not in blobs
+        if request.body_blob and not self.incomplete:
+            request = replace(request, body=blobs[request.body_blob])
         parts = urlsplit(request.url)
         self.tls = parts.scheme == "https"
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if self.tls else 80)
         self.head = request.method.upper() == "HEAD"
-        self.payload = request_bytes(request)
+        self.payload = request_bytes(request, task)
+        self.size = len(self.payload)
+        self.timeout_s = request.timeout_s
+        self.whole = b""
+        self.whole_status = 0
+        self.origin: Origin
 
 
-def request_bytes(request: HttpRequest) -> bytes:
-    """The request as it is sent. Headers of the task win over the ones that are added here."""
+def request_bytes(request: HttpRequest, task: str = "") -> bytes:
+    """The request as it is sent. Headers of the task win over the ones that are added here, but for the one that says
+    which task it is: whoever is loaded can always tell by whom."""
     parts = urlsplit(request.url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     method = request.method.upper()
-    given = {name.lower() for name, _ in request.headers}
+    headers = [(name, value) for name, value in request.headers if not task or name.lower() != TASK_HEADER.lower()]
+    given = {name.lower() for name, _ in headers}
     lines = [f"{method} {path} HTTP/1.1"]
     if "host" not in given:
         lines.append(f"Host: {parts.netloc.rpartition('@')[2]}")
     if "user-agent" not in given:
-        lines.append(f"User-Agent: ha-stress/{__version__}")
+        lines.append(f"User-Agent: {USER_AGENT}")
+    if task:
+        lines.append(f"{TASK_HEADER}: {task}")
     if "content-length" not in given and "transfer-encoding" not in given and (request.body or method in _WITH_BODY):
         lines.append(f"Content-Length: {len(request.body)}")
-    lines += [f"{name}: {value}" for name, value in request.headers]
+    lines += [f"{name}: {value}" for name, value in headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + request.body
 
 
-_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-
-
 class HeadersOnly:
-    """Parser callbacks for a response that has no body whatever its headers say. `final` is set once it is complete."""
+    """Parser callbacks for a response of which only the headers count: one to a HEAD, or the beginning of a long one.
+    `final` is set once they are complete; informational answers (1xx) before them are passed over."""
 
     def __init__(self) -> None:
         self.parser = HttpResponseParser(self)
         self.final = False
         self.status = 0
-        self._names: set[bytes] = set()
-        self._connection = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._body = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        self._names.add(name)
-        if name == b"connection":
-            self._connection += b"," + value.lower()
+        if not self.final:
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status = self.parser.get_status_code()
         if status < 200 and status != SWITCHING_PROTOCOLS:
-            self._names.clear()
-            return
-        if not self.final:
+            self.headers.clear()
+        elif not self.final:
             self.final = True
             self.status = status
 
+    def on_body(self, _data: bytes) -> None:
+        self._body = True
+
+    def on_message_begin(self) -> None:
+        self._body = self._body or self.final
+
+    def _has(self, name: bytes) -> bool:
+        return any(one == name for one, _ in self.headers)
+
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection may be used again, going by version and headers alone."""
-        tokens = {token.strip() for token in self._connection.split(b",")}
-        if self.status == SWITCHING_PROTOCOLS or b"close" in tokens:
+        """Whether the connection may be used again, after an answer to a HEAD: one with a body is no such answer."""
+        values = [value.lower() for name, value in self.headers if name == b"connection"]
+        tokens = {token.strip() for value in values for token in value.split(b",")}
+        if self.status == SWITCHING_PROTOCOLS or b"close" in tokens or self._body:
             return False
         return self.parser.get_http_version() != "1.0" or b"keep-alive" in tokens
 
     @property
     def ends_with_connection(self) -> bool:
         """Whether the headers give the body no other end than that of the connection."""
-        return self.final and b"content-length" not in self._names and b"transfer-encoding" not in self._names
+        return self.final and not self._has(b"content-length") and not self._has(b"transfer-encoding")
 
 
 def read_head(data: bytes) -> HeadersOnly:
@@ -101,8 +138,3 @@ def read_head(data: bytes) -> HeadersOnly:
     with contextlib.suppress(*PARSER_ERRORS):  # what was understood before the error stands
         head.parser.feed_data(data)
     return head
-
-
-def new_parser(callbacks: Any) -> Any:
-    """A response parser; it calls `callbacks.on_message_complete()`."""
-    return HttpResponseParser(callbacks)

@@ -1,37 +1,42 @@
-"""One task in one engine: its cursors, its connections, its books."""
+"""One task in one engine: where its requests come from, its origins, its connections, its books."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from math import inf
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ha_stress.engines import failures
 from ha_stress.engines.account import Account
+from ha_stress.engines.checking import Collector
 from ha_stress.engines.clock import now
 from ha_stress.engines.connection import LATE_S, Connection
-from ha_stress.engines.http1 import Target
+from ha_stress.engines.dial import Dial
+from ha_stress.engines.http1 import Prepared
+from ha_stress.engines.origin import Origin
 from ha_stress.engines.pacing import Cursor
-from ha_stress.engines.resolve import Address, Resolver, literal
+from ha_stress.engines.resolve import Resolver
+from ha_stress.engines.users import User, Users
+from ha_stress.tasks.checking import compiled, with_implied
+from ha_stress.tasks.checks import Subject
 from ha_stress.tasks.schedule import Part, TaskShare
+from ha_stress.tasks.turns import number_of_user, turns
 
 if TYPE_CHECKING:
     import select
 
+    from ha_stress.base.targets import AllowedTargets
+
 #: Arrivals sent in one go before the sockets are read again, so that a burst does not age the answers to its beginning.
 BURST_MAX: Final = 128
-#: A name is looked up again after this long, as its addresses may change while a task runs.
-ADDRESSES_FRESH_S: Final = 30.0
-#: After a failed lookup arrivals fail at once for this long: a name server must not be hammered at the rate of the load.
-LOOKUP_RETRY_S: Final = 1.0
+
+Source = Cursor | Users
 
 
 class Lane:
-    """`parked` are the cursors of revisions that are settled, or of an earlier time when the node ran this task.
+    """`parked` are the sources of revisions that are settled, or of an earlier time when the node ran this task.
 
-    `connections` holds all of them, `idle` those that can take a request now; so len(connections) - len(idle)
-    are busy, and never more than `in_flight_max`."""
+    `connections` holds all of them, and the requests that wait for one; those in no origin's `idle` are under way, and
+    in the open model never more than `in_flight_max`. Arrival number n sends request `table[n mod len(table)]`.
+    """
 
     def __init__(
         self,
@@ -40,34 +45,36 @@ class Lane:
         engine: int,
         engines: int,
         started_s: float,
-        parked: dict[int, Cursor],
+        parked: dict[int, Source],
         epoll: select.epoll,
         handlers: dict[int, Callable[[int], None]],
         resolver: Resolver,
+        allowed: AllowedTargets,
+        blobs: Mapping[str, bytes] | None = None,
     ) -> None:
-        target = Target(share.request)
         self.task = share.task
-        self.host = target.host
-        self.payload = target.payload
-        self.head = target.head
-        self.tls = _tls_context() if target.tls else None
-        self.timeout_s = share.request.timeout_s
         self.in_flight_max = share.in_flight_max
         self.epoll = epoll
         self.handlers = handlers
-        self.connections: set[Connection] = set()
-        self.idle: list[Connection] = []
+        self.connections: set[Connection | Dial] = set()
         self.accounts: dict[int, Account] = {}
         self.parked = parked
         self.started_s = started_s
         self._engine, self._engines = engine, engines
-        self._port = target.port
-        self._resolver = resolver
-        fixed = literal(target.host, target.port)
-        self._addresses: list[Address] = fixed or []
-        self._looked_up_s = inf if fixed else -inf
-        self._looking_up = False
-        self._unresolved: deque[tuple[Account, float, float]] = deque()  # account, due, since
+        self._think_s = share.think_time_s
+        self._measured_from_s = started_s + share.warm_up_s
+        self._checks = compiled(with_implied(share.checks))
+        #: Whether the same answer is right whenever it comes.
+        self.repeatable = not any(check.subject is Subject.LATENCY for check in share.checks)
+        self.origins: dict[tuple[bool, str, int], Origin] = {}
+        requests = [Prepared(request, share.task, blobs or {}) for request in (share.request, *share.mix)]
+        for prepared in requests:
+            key = prepared.tls, prepared.host, prepared.port
+            if key not in self.origins:
+                self.origins[key] = Origin(self, prepared, resolver, allowed)
+            prepared.origin = self.origins[key]
+        self.table = [requests[index] for index in turns([one.weight for one in (share.request, *share.mix)])]
+        self.timeout_s = min(prepared.timeout_s for prepared in requests)
 
     # What the node wants
 
@@ -75,151 +82,174 @@ class Lane:
         """The full list of parts. A known revision may only be closed (further), a missing one ends where it is."""
         for part in parts:
             account = self.accounts.get(part.revision)
-            if account is not None:
-                account.cursor.close_at(part.limit)
-                continue
-            cursor = self.parked.pop(part.revision, None) or Cursor(
-                part, engine=self._engine, engines=self._engines, started_s=self.started_s
-            )
-            cursor.close_at(part.limit)
-            if cursor.exhausted:
-                self.parked[part.revision] = cursor
-            else:
-                self.accounts[part.revision] = Account(self.task, part.revision, cursor)
+            source: Any = account.cursor if account is not None else self.parked.pop(part.revision, None)
+            if source is None:
+                source = self._new_source(part)
+            self._close(source, part)
+            if account is None and source.exhausted:
+                self.parked[part.revision] = source
+            elif account is None:
+                self._new_account(part.revision, source)
         for revision in self.accounts.keys() - {part.revision for part in parts}:
-            self.accounts[revision].cursor.close_here()
+            gone: Any = self.accounts[revision].cursor
+            gone.close_here()
+
+    def _new_source(self, part: Part) -> Source:
+        if not part.users:
+            return Cursor(part, engine=self._engine, engines=self._engines, started_s=self.started_s)
+        return Users(
+            part,
+            engine=self._engine,
+            engines=self._engines,
+            started_s=self.started_s,
+            think_s=self._think_s,
+            direct=len(self.table) == 1,
+        )
+
+    def _new_account(self, revision: int, source: Source) -> None:
+        closed_model = isinstance(source, Users)
+        account = self.accounts[revision] = Account(
+            self.task,
+            revision,
+            source,
+            checks=self._checks,
+            measured_from_s=self._measured_from_s,
+            closed_model=closed_model,
+        )
+        if isinstance(source, Users):
+            source.account = account
+
+    def _close(self, source: Source, part: Part) -> None:
+        if isinstance(source, Cursor):
+            source.close_at(part.limit)
+        elif part.until_s is not None:
+            source.stop_at(self.started_s + part.until_s)
+        elif part.limit is not None:
+            source.close_here()
 
     def settle(self) -> list[Account]:
-        """Take out the revisions that are closed and fully accounted; their cursors are remembered."""
+        """Take out the revisions that are closed and fully accounted; their sources are remembered."""
         return self._park([account for account in self.accounts.values() if account.settled])
 
     def cancel(self) -> list[Account]:
         """The task was taken away: whatever is under way or waiting is counted as failed and its connection closed.
-        Takes out all accounts; if the task comes back, its cursors go on from where they were."""
-        while self._unresolved:
-            self._fail_unresolved(self._unresolved.popleft()[0], failures.CANCELLED)
+        Takes out all accounts; if the task comes back, its sources go on from where they were."""
         for connection in list(self.connections):
-            if connection.account is None:
-                connection.close()
-            else:
-                connection.fail(failures.CANCELLED)
-        self.idle.clear()
+            connection.cancel()
+        for origin in self.origins.values():
+            origin.idle.clear()
         return self._park(list(self.accounts.values()))
 
     def _park(self, accounts: list[Account]) -> list[Account]:
         for account in accounts:
             del self.accounts[account.revision]
-            self.parked[account.revision] = account.cursor
+            source: Any = account.cursor
+            if account.closed_model:
+                source.account = None
+            self.parked[account.revision] = source
         return accounts
 
     # The hot path
 
     def fire(self, account: Account, moment: float) -> None:
         """Send what is due. Each request is stamped with when it was due and with when it is sent."""
-        idle = self.idle
-        payload = self.payload
-        size = len(payload)
-        for due_s in account.cursor.take(moment, BURST_MAX):
+        source: Any = account.cursor
+        if account.closed_model:
+            self._fire_users(account, source, moment)
+            return
+        if len(self.table) > 1:
+            for due_s, number in source.take_numbered(moment, BURST_MAX):
+                self._send(self.table[number % len(self.table)], account, due_s, None)
+            return
+        prepared = self.table[0]
+        idle, payload, size = prepared.origin.idle, prepared.payload, prepared.size
+        for due_s in source.take(moment, BURST_MAX):
             if not idle:
-                self._open_or_drop(account, due_s)
+                self._open_or_drop(prepared, account, due_s)
                 continue
-            connection = idle.pop()
+            connection = idle.popitem()[0]
             connection.account = account
             connection.due_s = due_s
             connection.sent_s = sent_s = now()
             try:
                 count = connection.send(payload)
             except OSError as error:
-                self._not_sent(connection, account, due_s, error)
+                connection.not_sent(error)
                 continue
             account.started += 1
+            account.bytes_out += count
             if sent_s - due_s > LATE_S:
                 account.late += 1
             if count != size:
                 connection.rest(count)
 
-    def _not_sent(self, connection: Connection, account: Account, due_s: float, error: OSError) -> None:
-        if failures.would_block(error):
-            connection.blocked()
-            return
-        # The target closed the idle connection and nothing of this request has left: it may go out on another.
-        connection.account = None
-        connection.close()
-        self._open_or_drop(account, due_s)
+    def _fire_users(self, account: Account, users: Users, moment: float) -> None:
+        for user in users.take(moment, BURST_MAX):
+            number = number_of_user(user.number, users.total, user.iteration)
+            user.iteration += 1
+            self._send(self.table[number % len(self.table)], account, now(), user)
 
-    def _open_or_drop(self, account: Account, due_s: float) -> None:
-        if len(self.connections) + len(self._unresolved) >= self.in_flight_max:
+    def _send(self, prepared: Prepared, account: Account, due_s: float, user: User | None) -> None:
+        """As above, of a task in which it is not always the same request, or not always the same sender."""
+        origin = prepared.origin
+        if not origin.idle:
+            if user is not None:
+                origin.open(prepared, account, due_s, user)
+            else:
+                self._open_or_drop(prepared, account, due_s)
+            return
+        connection = origin.idle.popitem()[0]
+        connection.prepared = prepared
+        connection.account = account
+        connection.user = user
+        connection.due_s = due_s
+        connection.sent_s = sent_s = now()
+        try:
+            count = connection.send(prepared.payload)
+        except OSError as error:
+            connection.not_sent(error)
+            return
+        account.started += 1
+        account.bytes_out += count
+        if sent_s - due_s > LATE_S:
+            account.late += 1
+        if count != prepared.size:
+            connection.rest(count)
+
+    def _open_or_drop(self, prepared: Prepared, account: Account, due_s: float) -> None:
+        if self.busy >= self.in_flight_max:
             account.dropped += 1
             return
-        account.waiting += 1
-        moment = now()
-        if moment - self._looked_up_s > ADDRESSES_FRESH_S:
-            self._look_up(moment)
-        if self._addresses:
-            self._open(account, due_s)
-        elif self._looking_up:
-            self._unresolved.append((account, due_s, moment))
-        else:
-            self._fail_unresolved(account, failures.DNS)
+        if len(self.connections) >= self.in_flight_max:
+            self._close_an_idle_one()
+        prepared.origin.open(prepared, account, due_s, None)
 
-    def _open(self, account: Account, due_s: float) -> None:
-        connection = Connection(self, account, due_s, list(self._addresses))
-        self.connections.add(connection)
-        connection.connect()
+    def _close_an_idle_one(self) -> None:
+        """Make room: all connections together are no more than may be under way, however many origins there are."""
+        origin = max(self.origins.values(), key=lambda one: len(one.idle))
+        origin.idle.popitem()[0].close()
 
-    def demote(self, address: Address) -> None:
-        """Another address is tried first from now on: this one refuses."""
-        if address in self._addresses:
-            self._addresses.remove(address)
-            self._addresses.append(address)
-
-    def forget_idle(self, connection: Connection) -> None:
-        if connection in self.idle:
-            self.idle.remove(connection)
-
-    # Names
-
-    def _look_up(self, moment: float) -> None:
-        if not self._looking_up:
-            self._looking_up = True
-            self._looked_up_s = moment
-            self._resolver.look_up(self.host, self._port, self._resolved)
-
-    def _resolved(self, found: list[Address]) -> None:
-        self._looking_up = False
-        if found:
-            self._addresses = found
-        else:
-            self._looked_up_s = now() - ADDRESSES_FRESH_S + LOOKUP_RETRY_S
-        while self._unresolved:
-            account, due_s, _ = self._unresolved.popleft()
-            if self._addresses:
-                self._open(account, due_s)
-            else:
-                self._fail_unresolved(account, failures.DNS)
-
-    def _fail_unresolved(self, account: Account, kind: str) -> None:
-        account.waiting -= 1
-        account.started += 1
-        account.failed[kind] += 1
-
-    # Timeouts
+    # For connections
 
     @property
     def busy(self) -> int:
-        return len(self.connections) - len(self.idle) + len(self._unresolved)
+        return len(self.connections) - sum(len(origin.idle) for origin in self.origins.values())
+
+    def watch(self, sock: Any, handler: Callable[[int], None], mask: int, *, new: bool = False) -> None:
+        """Have `handler` called when one of `mask` happens to this socket; instead of what was said about it before."""
+        descriptor = sock.fileno()
+        self.handlers[descriptor] = handler
+        if new:
+            self.epoll.register(descriptor, mask)
+        else:
+            self.epoll.modify(descriptor, mask)
+
+    def new_collector(self) -> Collector | None:
+        """What keeps the parts of a response that the checks look at; None if they only look at its status."""
+        return None if self._checks.only_status else Collector(self._checks)
 
     def sweep(self, moment: float) -> None:
         """End what has had its time. One look at all connections now and then costs less than a timer per request."""
-        expired = [c for c in self.connections if c.expired(moment, self.timeout_s)]
-        for connection in expired:
-            connection.time_out()
-        while self._unresolved and moment - self._unresolved[0][2] > self.timeout_s:
-            self._fail_unresolved(self._unresolved.popleft()[0], failures.DNS)
-
-
-def _tls_context() -> Any:
-    """Loaded on demand: `ssl` costs an engine 3 MB that plain HTTP does not need."""
-    import ssl
-
-    return ssl.create_default_context()
+        overdue = [connection for connection in self.connections if connection.overdue(moment)]
+        for connection in overdue:
+            connection.attend(moment)

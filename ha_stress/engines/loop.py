@@ -17,12 +17,14 @@ from math import inf
 from typing import Any, Final
 
 from ha_stress.base.limits import ENGINE_LANES_REMEMBERED_MAX, ENGINE_REPORTS_UNSENT_BYTES_MAX
+from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines import control
 from ha_stress.engines.account import Account
-from ha_stress.engines.clock import now
-from ha_stress.engines.lane import Lane
-from ha_stress.engines.pacing import Cursor
+from ha_stress.engines.clock import now, second_of_report
+from ha_stress.engines.lane import Lane, Source
 from ha_stress.engines.resolve import Resolver
+from ha_stress.engines.users import Users
+from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.schedule import TaskShare
 
 EVENTS_MAX: Final = 256
@@ -43,14 +45,20 @@ class NodeGone(Exception):
 class Loop:
     """`run` returns only by NodeGone."""
 
-    def __init__(self, sock: socket.socket, *, engine: int, engines: int) -> None:
+    def __init__(
+        self, sock: socket.socket, *, engine: int, engines: int, allowed: AllowedTargets | None = None
+    ) -> None:
         self._sock = sock
         self._engine, self._engines = engine, engines
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._resolver = Resolver()
+        self._allowed = allowed or AllowedTargets.parse()
         self._lanes: dict[str, Lane] = {}
-        self._remembered: OrderedDict[str, tuple[float, dict[int, Cursor]]] = OrderedDict()
+        self._users: list[Users] = []
+        self._blobs: dict[str, bytes] = {}
+        self._cpu_s = 0.0
+        self._remembered: OrderedDict[str, tuple[float, dict[int, Source]]] = OrderedDict()
         self._deframer = control.Deframer()
         self._unsent = bytearray()
         self._applied = 0
@@ -88,6 +96,8 @@ class Loop:
                 continue
             wait_s = max(0.0, wake_s - now())
             latest_s = moment + wait_s + STALL_S
+            for users in self._users:
+                users.go_on_until(latest_s if moment >= self._held_until_s else -inf)
             ready = select.select(watched, (), (), wait_s)[0] if wait_s else True
 
     def _work(self, moment: float) -> float:
@@ -130,26 +140,37 @@ class Loop:
         self._arm_tick()
         if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
             return  # the node is slow: the counters go on and the next report says all of it
-        for lane in self._lanes.values():
-            for account in lane.accounts.values():
-                self._report(account)
+        self._report([account for lane in self._lanes.values() for account in lane.accounts.values()])
 
     def _arm_tick(self) -> None:
         wall = time.time()
         self._tick_s = now() + 1.0 - wall % 1.0
 
-    def _report(self, account: Account) -> None:
-        if account.changed:
-            self._say(account.cut(self._engine, int(time.time())))
+    def _report(self, accounts: list[Account]) -> None:
+        """One report for each of these in which something happened; they share the processor time since the last ones in
+        proportion to their requests."""
+        changed = [account for account in accounts if account.changed]
+        if not changed:
+            return
+        before, self._cpu_s = self._cpu_s, time.process_time()
+        cpu_us = round((self._cpu_s - before) * 1e6)
+        weights = [account.started + account.completed + 1 for account in changed]
+        for account, weight in zip(changed, weights, strict=True):
+            self._say(account.cut(self._engine, second_of_report(), cpu_us * weight // sum(weights)))
 
     def _settle(self) -> None:
         """Close the books of finished revisions at once, not at the next second."""
         if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
             return
-        for lane in self._lanes.values():
-            for account in lane.settle():
-                self._report(account)
+        settled = [account for lane in self._lanes.values() for account in lane.settle()]
+        self._report(settled)
+        if settled:
+            self._find_users()
         self._say_idle()
+
+    def _find_users(self) -> None:
+        accounts = [account for lane in self._lanes.values() for account in lane.accounts.values()]
+        self._users = [account.cursor for account in accounts if isinstance(account.cursor, Users)]
 
     def _say_idle(self) -> None:
         state = (self._applied, not any(lane.accounts for lane in self._lanes.values()))
@@ -177,16 +198,19 @@ class Loop:
         for message in self._deframer.feed(data):
             if message["t"] == "apply":
                 self._apply(message["n"], [control.share_from_plain(share) for share in message["shares"]])
+            elif message["t"] == "blob":
+                self._blobs[message["digest"]] = message["data"]
             elif message["t"] == "go":
                 self._held_until_s = -inf
 
     def _apply(self, number: int, shares: list[TaskShare]) -> None:
         """Run exactly these shares from now on."""
+        if self._said[1]:
+            self._cpu_s = time.process_time()  # what it took to be idle is nobody's
         wanted = {share.task: share for share in shares}
         for task in [task for task in self._lanes if task not in wanted]:
             lane = self._lanes.pop(task)
-            for account in lane.cancel():
-                self._report(account)
+            self._report(lane.cancel())
             self._remembered[task] = (lane.started_s, lane.parked)
             if len(self._remembered) > ENGINE_LANES_REMEMBERED_MAX:
                 self._remembered.popitem(last=False)
@@ -194,6 +218,9 @@ class Loop:
             lane = self._lanes.get(task) or self._new_lane(share)
             self._lanes[task] = lane
             lane.update(share.parts)
+        self._find_users()
+        needed = frozenset().union(*map(digests_of, shares))
+        self._blobs = {digest: data for digest, data in self._blobs.items() if digest in needed}
         self._applied = number
         self._arm_tick()
         self._sweep_s = now() + SWEEP_S
@@ -211,6 +238,8 @@ class Loop:
             epoll=self._epoll,
             handlers=self._handlers,
             resolver=self._resolver,
+            allowed=self._allowed,
+            blobs=self._blobs,
         )
 
     def _stalled(self, slept_s: float) -> None:

@@ -1,24 +1,29 @@
 """The node's side of its engines: starts them, tells them what to run, hands on their reports.
 
+There are two kinds of engine, and as many of each as the node is told to have, started with the first share they are for:
+the fast one for plain HTTP/1.1, the exchange engine for everything else. A share goes to one kind as a whole.
+
 Crash-only: an engine that ends by itself takes `EnginePool.run` down with `EngineDied`, and the node with it.
 """
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
 
+from ha_stress import log
 from ha_stress.base.errors import HaStressError
 from ha_stress.base.limits import ENGINE_REPORTS_UNREAD_MAX
 from ha_stress.engines import control
+from ha_stress.engines.process import EngineProcess, Kind, kind_of, start
+from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.ledger import Counters
 from ha_stress.tasks.schedule import TaskShare
+
+_log = log.get(__name__)
 
 #: How long `on_stall` may take before the engine is told to go on; below the engine's own patience of 2 s.
 ON_STALL_TIMEOUT_S: Final = 1.5
@@ -35,7 +40,7 @@ class EngineReport:
     """What one engine accounted for in one revision of one task since its last report about it.
 
     `second` is the Unix second at which it was cut; the histograms are HdrHistogram V2 blobs in microseconds, of
-    completed requests only (failures are in the counters).
+    completed requests only (failures are in the counters). Exchange engines are numbered after the fast ones.
     """
 
     engine: int
@@ -47,8 +52,22 @@ class EngineReport:
     service_us: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """The first failure of its kind in an engine, for whoever wrote the task: in a line, and all there is to say of it."""
+
+    task: str
+    kind: str
+    cause: str
+    text: str
+
+
 def _nothing() -> None:
     pass
+
+
+def _log_complaint(complaint: Complaint) -> None:
+    _log.warning("a task has failures", task=complaint.task, kind=complaint.kind, problem=complaint.cause)
 
 
 class EnginePool:
@@ -56,17 +75,22 @@ class EnginePool:
 
     `on_stall` is awaited after an engine did not run for over a second (SIGSTOP, a suspended machine): its share may
     have been handed over meanwhile, so read the assignment again and `apply` it. The engine holds its arrivals until
-    that returns, for at most ON_STALL_TIMEOUT_S.
+    that returns, for at most ON_STALL_TIMEOUT_S. `settings` are given to every engine: {"allow": ["127.0.0.0/8", ...]}.
     """
 
-    def __init__(self, engines: int, on_stall: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, engines: int, on_stall: Callable[[], Awaitable[None]], settings: Mapping[str, Any] | None = None
+    ) -> None:
         if engines < 1:
             raise ValueError("a pool has at least one engine")
         self._count = engines
         self._on_stall = on_stall
+        self._settings = dict(settings or {})
         #: Called whenever an engine says that it has, or has no more, something to do: `idle` may have changed.
         self.on_idle: Callable[[], None] = _nothing
-        self._engines: list[_Engine] = []
+        #: Called with what an engine says about failures.
+        self.on_complaint: Callable[[Complaint], None] = _log_complaint
+        self._engines: list[EngineProcess] = []
         self._nursery: trio.Nursery | None = None
         self._number = 0
         self._starting = trio.Lock()
@@ -98,28 +122,37 @@ class EnginePool:
             self._nursery = None
             await self._end()
 
-    async def apply(self, shares: Sequence[TaskShare]) -> None:
-        """Run exactly these shares. Idempotent; `run` must be running."""
-        if not shares and not self._engines:
+    async def apply(self, shares: Sequence[TaskShare], blobs: Mapping[str, bytes] | None = None) -> None:
+        """Run exactly these shares. Idempotent; `run` must be running. `blobs` are the stored files that the shares name, by
+        digest; one that is missing makes the arrivals that need it fail."""
+        by_kind = {kind: [share for share in shares if kind_of(share) is kind] for kind in Kind}
+        for kind, mine in by_kind.items():
+            if mine:
+                await self._ensure_started(kind)
+        if not self._engines:
             return
-        await self._ensure_started()
         self._number += 1
-        message = {"t": "apply", "n": self._number, "shares": [control.share_to_plain(share) for share in shares]}
-        packed = control.frame(message)
-        for engine in self._engines:
-            engine.tell_apply(packed)
+        for kind, mine in by_kind.items():
+            message = {"t": "apply", "n": self._number, "shares": [control.share_to_plain(share) for share in mine]}
+            packed = control.frame(message)
+            named = frozenset().union(*map(digests_of, mine))
+            needed = {digest: data for digest, data in (blobs or {}).items() if digest in named}
+            for engine in self._engines:
+                if engine.kind is kind:
+                    engine.tell_apply(packed, needed)
 
-    async def _ensure_started(self) -> None:
-        """Engines start with the first work, so that an idle node stays small."""
+    async def _ensure_started(self, kind: Kind) -> None:
+        """Engines start with the first work for them, so that an idle node stays small."""
         async with self._starting:
             assert self._nursery is not None, "apply needs a running pool"
-            for index in range(len(self._engines), self._count):  # from where a cancelled start left off
-                engine = await _start(index, self._count)
+            running = sum(engine.kind is kind for engine in self._engines)
+            for index in range(running, self._count):  # from where a cancelled start left off
+                engine = await start(kind, index, self._count, self._settings)
                 self._engines.append(engine)
-                self._nursery.start_soon(engine.write, name=f"engine {engine.index} write")
-                self._nursery.start_soon(self._read, engine, name=f"engine {engine.index} read")
+                self._nursery.start_soon(engine.write, name=f"engine {kind} {index} write")
+                self._nursery.start_soon(self._read, engine, name=f"engine {kind} {index} read")
 
-    async def _read(self, engine: _Engine) -> None:
+    async def _read(self, engine: EngineProcess) -> None:
         deframer = control.Deframer()
         while data := await engine.receive():
             for message in deframer.feed(data):
@@ -128,23 +161,36 @@ class EnginePool:
             await engine.process.wait()
         raise EngineDied(f"engine {engine.index} (pid {engine.process.pid}) ended, status {engine.process.returncode}")
 
-    async def _on_message(self, engine: _Engine, message: dict[str, Any]) -> None:
+    async def _on_message(self, engine: EngineProcess, message: dict[str, Any]) -> None:
         match message["t"]:
             case "report":
-                await self._send_report.send(_report(message))
+                await self._send_report.send(self._report(engine, message))
             case "idle":
                 engine.idle_after = message["n"] if message["idle"] else -1
                 self.on_idle()
             case "stalled":
                 assert self._nursery is not None
                 self._nursery.start_soon(self._after_stall, engine)
+            case "complaint":
+                self.on_complaint(Complaint(**{name: message[name] for name in ("task", "kind", "cause", "text")}))
             case other:
                 raise AssertionError(f"an engine said {other!r}")
 
-    async def _after_stall(self, engine: _Engine) -> None:
+    async def _after_stall(self, engine: EngineProcess) -> None:
         with trio.move_on_after(ON_STALL_TIMEOUT_S):
             await self._on_stall()
         engine.tell_go()
+
+    def _report(self, engine: EngineProcess, message: dict[str, Any]) -> EngineReport:
+        return EngineReport(
+            engine=message["engine"] + (self._count if engine.kind is Kind.EXCHANGE else 0),
+            task=message["task"],
+            revision=message["revision"],
+            second=message["second"],
+            counters=Counters(**message["counters"]),
+            response_us=message["response_us"],
+            service_us=message["service_us"],
+        )
 
     async def _end(self) -> None:
         """Close the sockets, which ends the engines; whoever has not ended by the deadline is killed."""
@@ -158,78 +204,6 @@ class EnginePool:
                 if engine.process.poll() is None:
                     engine.process.kill()
                     await engine.process.wait()
-
-
-class _Engine:
-    """One engine process and what it has not been told yet: at most the newest desired state, and a `go`."""
-
-    def __init__(self, index: int, process: trio.Process, sock: trio.socket.SocketType) -> None:
-        self.index = index
-        self.process = process
-        self.sock = sock
-        self.idle_after = 0
-        self._apply = b""
-        self._go = False
-        self._news = trio.Event()
-
-    def tell_apply(self, packed: bytes) -> None:
-        self._apply = packed
-        self._news.set()
-
-    def tell_go(self) -> None:
-        self._go = True
-        self._news.set()
-
-    async def write(self) -> None:
-        """Send what there is to tell, always the state before the go."""
-        while True:
-            await self._news.wait()
-            self._news = trio.Event()
-            data, self._apply = self._apply, b""
-            if self._go:
-                self._go = False
-                data += control.frame({"t": "go"})
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[await self.sock.send(view) :]
-            except OSError:
-                return  # the engine has ended; its reader says so
-
-    async def receive(self) -> bytes:
-        try:
-            return await self.sock.recv(1 << 16)
-        except OSError:
-            return b""
-
-
-async def _start(index: int, count: int) -> _Engine:
-    ours, theirs = socket.socketpair()
-    try:
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "ha_stress.engines.child", str(theirs.fileno()), str(index), str(count)],
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-        )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-    ours.setblocking(False)
-    return _Engine(index, process, trio.socket.from_stdlib_socket(ours))
-
-
-def _report(message: dict[str, Any]) -> EngineReport:
-    return EngineReport(
-        engine=message["engine"],
-        task=message["task"],
-        revision=message["revision"],
-        second=message["second"],
-        counters=Counters(**message["counters"]),
-        response_us=message["response_us"],
-        service_us=message["service_us"],
-    )
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

@@ -97,7 +97,7 @@ def batches(assignments: Iterable[NodeAssignment]) -> Iterator[list[NodeAssignme
     batch: list[NodeAssignment] = []
     bytes_left = REQUEST_BODY_BYTES_MAX
     for assignment in assignments:
-        size = sum(len(share.request.body) for share in assignment.shares)
+        size = sum(map(_bytes_of, assignment.shares))
         if batch and (len(batch) == ASSIGNMENTS_PER_SEND_MAX or size > bytes_left):
             yield batch
             batch, bytes_left = [], REQUEST_BODY_BYTES_MAX
@@ -105,3 +105,10 @@ def batches(assignments: Iterable[NodeAssignment]) -> Iterator[list[NodeAssignme
         bytes_left -= size
     if batch:
         yield batch
+
+
+def _bytes_of(share: TaskShare) -> int:
+    """About how large the large parts of a share are."""
+    bodies = sum(len(request.body) for request in (share.request, *share.mix))
+    scenario = len(share.scenario.source) + len(share.scenario.data) if share.scenario is not None else 0
+    return bodies + scenario + 3 * sum(len(part.slots) for part in share.parts if part.users)

@@ -163,7 +163,7 @@ def no_handshake(peer: str, problem: Exception | None) -> MeshUnavailable:
 def refused_by(peer: str, status: int | None) -> MeshUnavailable:
     """The same by the HTTP status of its refusal; None if it did not even answer so much."""
     if status in (401, 403):
-        return MeshUnavailable(f"{peer} refused our secret")
+        return MeshUnavailable(f"{peer} refused our secret", refused_secret=True)
     if status is not None:
         return MeshUnavailable(f"{peer} refused the websocket with status {status}")
     return MeshUnavailable(f"{peer} took the connection and then did not answer as a member of the mesh")

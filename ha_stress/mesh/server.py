@@ -10,9 +10,10 @@ import trio
 import trio_websocket
 
 from ha_stress import log
-from ha_stress.base.errors import ConfigError, MeshUnavailable, ProtocolError
+from ha_stress.base.errors import MeshUnavailable, ProtocolError
 from ha_stress.base.limits import MESH_CONNECTIONS_MAX, MESH_MESSAGE_BYTES_MAX
 from ha_stress.mesh.connection import Connection, opened
+from ha_stress.mesh.listening import listening
 
 _log = log.get(__name__)
 
@@ -35,17 +36,8 @@ async def serve_mesh(
     The connection is closed when the handler returns. MeshUnavailable and ProtocolError of a handler end its connection;
     any other error of a handler ends the server. Starts with the port. ConfigError if it cannot listen.
     """
-    try:
-        listeners = await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    if port == 0:
-        # A name with two addresses would get two ports: one is enough.
-        for other in listeners[1:]:
-            await other.aclose()
-        del listeners[1:]
+    listeners, bound = await listening(host, port)
     accepted = _Accepted(secret, handler)
-    bound: int = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, accepted.serve, listeners)
         task_status.started(bound)

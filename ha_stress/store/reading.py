@@ -19,9 +19,8 @@ from ha_stress.tasks.spec import Status, Wanted
 
 def _tasks_with_state() -> Select[Any]:
     state = task_states.c
-    return select(tasks, state.status, state.plan, state.seen_intent, state.ended_at, state.epoch).select_from(
-        tasks.outerjoin(task_states, task_states.c.task == tasks.c.id)
-    )
+    columns = (state.status, state.plan, state.seen_intent, state.ended_at, state.outcome, state.epoch)
+    return select(tasks, *columns).select_from(tasks.outerjoin(task_states, task_states.c.task == tasks.c.id))
 
 
 def read_task(connection: Connection, task_id: str) -> TaskRecord:
@@ -51,6 +50,7 @@ def _record(row: SqlRow[Any]) -> TaskRecord:
         plan=plan_from_json(row.plan),
         epoch=row.epoch or 0,
         ended_at=row.ended_at,
+        outcome=row.outcome or {},
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ha_stress.tasks.schedule import Holder, Plan
 from ha_stress.tasks.spec import Status, TaskSpec, Wanted
@@ -15,7 +16,8 @@ class TaskRecord:
 
     `spec.rate` is the rate that is wanted now. `intent` begins at 1 and grows by one with each change of intent;
     `seen_intent` is the one that the stored plan answers to. `epoch` is the epoch that wrote the state last, 0 if no
-    master has yet. `created_at` and `ended_at` are Unix seconds.
+    master has yet. `created_at` and `ended_at` are Unix seconds. `outcome` is what the master found of it: thresholds that
+    were broken, the verdicts; empty at first.
     """
 
     spec: TaskSpec
@@ -27,6 +29,7 @@ class TaskRecord:
     plan: Plan | None
     epoch: int
     ended_at: float | None
+    outcome: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

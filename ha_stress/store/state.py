@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, or_, select, update
@@ -45,21 +46,26 @@ def save_state(
     plan: Plan | None,
     seen_intent: int,
     ended_at: float | None,
+    outcome: Mapping[str, Any] | None = None,
 ) -> None:
-    """Replace the task's state. A status moves only forward: Conflict otherwise, for example after ENDED."""
+    """Replace the task's state. A status moves only forward: Conflict otherwise, for example after ENDED. The outcome
+    that is stored stays where none is given."""
     move_fence(connection, record, f"state of task {task_id}")
     # Intent is locked first, so that a change of intent is either seen as before the end or refused as after it.
     if connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update()).first() is None:
         raise NotFound(f"there is no task {task_id}")
-    before = connection.execute(select(task_states.c.status).where(task_states.c.task == task_id)).scalar()
-    if before is not None and _ORDER.index(status) < _ORDER.index(Status(before)):
-        raise Conflict(f"task {task_id} is {before} and cannot become {status} again")
+    columns = select(task_states.c.status, task_states.c.outcome)
+    before = connection.execute(columns.where(task_states.c.task == task_id)).first()
+    if before is not None and _ORDER.index(status) < _ORDER.index(Status(before.status)):
+        raise Conflict(f"task {task_id} is {before.status} and cannot become {status} again")
+    stands = before.outcome if before is not None else None
     row = {
         "task": task_id,
         "status": status.value,
         "plan": plan_to_json(plan),
         "seen_intent": seen_intent,
         "ended_at": ended_at,
+        "outcome": stands if outcome is None else dict(outcome),
         "epoch": record.epoch,
     }
     upsert(connection, task_states, [row])

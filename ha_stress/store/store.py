@@ -1,8 +1,8 @@
 """The task store: async methods over one SQL database, each one transaction in a worker thread.
 
-    intent   create_task set_rate stop_task                          written by the API of any node
+    intent   create_task set_rate stop_task stop_all put_blob        written by the API of any node
     state    take_over save_state commit_frames save_failover        written by the master, under its epoch
-    reading  task tasks rows latencies timeline position failovers fence
+    reading  task tasks rows latencies timeline series position failovers fence blob
 
 Errors: StoreUnavailable (try again), NotFound, Conflict, ConfigError (a value out of range), and for state Fenced:
 nothing was changed, a newer master writes here. After StoreUnavailable a write may or may not have happened; every
@@ -12,25 +12,28 @@ write may be repeated. On SQLite a crash of processes loses nothing, a power los
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-import outcome
+import outcome as outcomes
 import trio
 from sqlalchemy import Connection
 
 from ha_stress.base.limits import STORE_THREADS_MAX
 from ha_stress.cluster.mastership import Mastership
-from ha_stress.store import intake, intent, reading, state
+from ha_stress.store import blobs, evidence, intake, intent, reading, series, state
 from ha_stress.store.engine import CALL_TIMEOUT_S, Database
 from ha_stress.store.faults import mapped
 from ha_stress.store.migrate import MIGRATION_TIMEOUT_S, migrate
 from ha_stress.store.records import Committed, TaskRecord
-from ha_stress.tasks.ledger import Frame, Row
+from ha_stress.store.series import Piece, Place, Span
+from ha_stress.tasks.caps import NO_CAPS, RateCaps
+from ha_stress.tasks.ledger import Counters, Frame, Row
 from ha_stress.tasks.schedule import Plan
 from ha_stress.tasks.spec import Status, TaskSpec
+from ha_stress.tasks.verdict import EngineUse
 
 __all__ = ["Committed", "Store", "TaskRecord", "open_store"]
 
@@ -65,17 +68,26 @@ class Store:
 
     # Intent
 
-    async def create_task(self, spec: TaskSpec) -> None:
-        """Conflict if the id is taken by another task; the same one again is no error."""
-        await self._write(intent.create_task, spec)
+    async def create_task(self, spec: TaskSpec, caps: RateCaps = NO_CAPS) -> None:
+        """Conflict if the id is taken by another task (the same one again is no error), or if a cap does not admit it."""
+        await self._write(intent.create_task, spec, caps)
 
-    async def set_rate(self, task_id: str, rate: float) -> None:
-        """Requests per second. Conflict if the task has ended or was asked to stop."""
-        await self._write(intent.set_rate, task_id, rate)
+    async def set_rate(self, task_id: str, rate: float, caps: RateCaps = NO_CAPS) -> None:
+        """Requests per second. Conflict if the task has ended or was asked to stop, or if a cap does not admit it."""
+        await self._write(intent.set_rate, task_id, rate, caps)
 
     async def stop_task(self, task_id: str) -> None:
         """Conflict if the task has ended; asking twice is no error."""
         await self._write(intent.stop_task, task_id)
+
+    async def stop_all(self) -> list[str]:
+        """Stop every task that has not ended; the ids of them, those that stop already included."""
+        return await self._write(intent.stop_all)
+
+    async def put_blob(self, data: bytes) -> str:
+        """Keep `data` for the tasks that will name it by the digest that is returned; the same again is no error. What no
+        open task names is removed after ten minutes, or later. Conflict if there are too many."""
+        return await self._write(blobs.put_blob, data)
 
     # State
 
@@ -92,10 +104,12 @@ class Store:
         plan: Plan | None,
         seen_intent: int,
         ended_at: float | None = None,
+        outcome: Mapping[str, Any] | None = None,
     ) -> None:
-        """Replace a task's state. Conflict if the status would move backwards."""
+        """Replace a task's state. Conflict if the status would move backwards. `outcome` must be JSON; without one the
+        stored one stays."""
         state_of_task = {"status": status, "plan": plan, "seen_intent": seen_intent, "ended_at": ended_at}
-        await self._write(state.save_state, record, task_id, **state_of_task)
+        await self._write(state.save_state, record, task_id, outcome=outcome, **state_of_task)
 
     async def commit_frames(self, record: Mastership, frames: Sequence[Frame], position: str) -> Committed:
         """Store each frame once and add it to the sums. `position` is the stream id read so far ("": leave it)."""
@@ -134,6 +148,26 @@ class Store:
     async def timeline(self, task_id: str, *, after_second: int = -1) -> list[dict[str, int]]:
         """Sums per Unix second: second, intended, started, completed, failed, dropped. At most TIMELINE_SECONDS_MAX."""
         return await self._read(reading.read_timeline, task_id, after_second=after_second)
+
+    async def series_span(self, task_id: str) -> Span | None:
+        """The seconds of which the task has frames; None while there is none."""
+        return await self._read(series.read_span, task_id)
+
+    async def series(self, task_id: str, *, after: Place, limit: int) -> list[Piece]:
+        """The next `limit` frames of a task behind a place, in the order of time; `series.Buckets` adds them up."""
+        return await self._read(series.read_pieces, task_id, after=after, limit=limit)
+
+    async def counted(self, task_id: str, *, first: int) -> Counters:
+        """The sums of a task from the Unix second `first` on; failures are under the one name `failed`."""
+        return await self._read(evidence.read_counted, task_id, first)
+
+    async def engine_use(self, task_id: str, *, first: int, last: int) -> EngineUse:
+        """How busy the engines of a task were in these Unix seconds."""
+        return await self._read(evidence.read_engine_use, task_id, first, last)
+
+    async def blob(self, digest: str) -> bytes:
+        """NotFound if it is not stored (any more)."""
+        return await self._read(blobs.read_blob, digest)
 
     async def failovers(self) -> dict[int, dict[str, Any]]:
         """Failover records by epoch."""
@@ -176,7 +210,7 @@ class Store:
                 try:
                     # As a value, because an exception that leaves a nursery comes out wrapped in a group.
                     answer = await trio.to_thread.run_sync(
-                        outcome.capture, work, limiter=self._threads, abandon_on_cancel=False
+                        outcomes.capture, work, limiter=self._threads, abandon_on_cancel=False
                     )
                 finally:
                     watch.cancel()

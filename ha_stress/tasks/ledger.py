@@ -58,7 +58,8 @@ class Frame:
     """One report of one engine about one revision of one task, about once a second.
 
     Identity is (node, incarnation, sequence): committed once, however often it is sent. The histograms are
-    HdrHistogram V2 blobs (base64) in microseconds, or empty. `second` is the Unix second at which the frame was cut.
+    HdrHistogram V2 blobs (base64) in microseconds, or empty. `second` is the Unix second that ends what it
+    counts: what happened from second - 1 to second. (Latencies belong to the answers that came then.)
     """
 
     node: str
@@ -85,7 +86,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """The totals of a task. `planned` is None while its schedule has no end."""
+    """The totals of a task. `planned` is None while its schedule has no end, and always in the closed model, which has no
+    schedule: there `intended` is what was begun, and nothing can be uncovered."""
 
     planned: int | None
     intended: int
@@ -151,7 +153,7 @@ def books(plan: Plan | None, rows: Iterable[Row]) -> Books:
     if plan is not None:
         gaps = missing(plan, rows)
         uncovered = sum(gap for (_, holder), gap in gaps.items() if holder in plan.lost)
-        if all(revision.limit is not None for revision in plan.revisions):
+        if all(revision.limit is not None and not revision.users for revision in plan.revisions):
             whole = sum(revision.limit or 0 for revision in plan.revisions)
     return Books(
         planned=whole,
@@ -176,10 +178,26 @@ def books(plan: Plan | None, rows: Iterable[Row]) -> Books:
 
 def settled(plan: Plan, rows: Iterable[Row]) -> bool:
     """Whether a task whose schedule is closed has nothing outstanding: every arrival of every holder that still
-    lives is accounted for, and none of its requests is under way."""
+    lives is accounted for, every user of it has stopped, and none of its requests is under way."""
     rows = list(rows)
     if any(revision.limit is None for revision in plan.revisions):
         return False
     if any(holder not in plan.lost for (_, holder) in missing(plan, rows)):
         return False
+    if any(holder not in plan.lost for (_, holder) in at_work(plan, rows)):
+        return False
     return all(row.counters.under_way <= 0 for row in rows if row.holder not in plan.lost)
+
+
+def at_work(plan: Plan, rows: Iterable[Row]) -> dict[tuple[int, Holder], int]:
+    """Users of the closed model who have not reported that they stopped, by (revision, holder)."""
+    stopped = {(row.revision, row.holder): row.counters.closed for row in rows}
+    users: dict[tuple[int, Holder], int] = {}
+    for revision in plan.revisions:
+        if not revision.users:
+            continue
+        for holder, slots in revision.slots_by_holder().items():
+            left = len(slots) - stopped.get((revision.number, holder), 0)
+            if left > 0:
+                users[revision.number, holder] = left
+    return users

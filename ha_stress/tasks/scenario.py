@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +21,21 @@ class Feeder:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """`source` is Python that defines `async def scenario(user)`, and perhaps `async def setup()` and `teardown(data)`,
-    which run once in the cluster."""
+    which run once in the cluster. `data` is what `setup` returned, as JSON; the master fills it in for the holders."""
 
     name: str
     source: str
     feeders: tuple[Feeder, ...] = ()
+    data: str = ""
+
+
+def defines(scenario: Scenario | None, name: str) -> bool:
+    """Whether the file has a function of that name."""
+    return scenario is not None and name in _functions(scenario.source)
+
+
+@lru_cache(maxsize=64)
+def _functions(source: str) -> frozenset[str]:
+    return frozenset(
+        node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )

@@ -12,16 +12,25 @@ one owner by construction:
 A holder's own arrivals are numbered by *ordinals*; with s the sorted slots of the holder, ordinal o is position
 (o div len(s)) * len(table) + s[o mod len(s)]. A node with E engines gives engine e the ordinals o = e mod E. A revision
 is *closed* by a limit: positions at or above it do not exist.
+
+A revision with a *profile* says instead that position p is arrival number `base` + p of that profile, which began at
+`origin_s` (see `arrivals`). `base` counts the arrivals of all revisions before, with a profile or without: so arrivals are
+numbered through the whole task, and each number occurs once.
+
+In the closed model there are no positions. A slot of the table is a user, who works for its holder from `at_s` until
+`until_s`; engine e of E has the users slots[e::E]. Nothing is scheduled, so nothing can be uncovered: users whose holder
+has died begin anew elsewhere.
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from math import inf
 
+from ha_stress.tasks.arrivals import arrivals_of, count_before
 from ha_stress.tasks.checks import Check
-from ha_stress.tasks.profile import Profile
+from ha_stress.tasks.profile import Profile, rate_at
 from ha_stress.tasks.scenario import Scenario
 from ha_stress.tasks.spec import HttpRequest
 
@@ -39,7 +48,7 @@ class Revision:
     """One stretch of a task's schedule. `table[slot]` indexes `holders`; `at_s` counts from the task's start.
 
     With a `profile` position p is arrival number `base` + p of it, and the profile began at `origin_s`. In the closed model
-    (`users` above 0) a slot is a user, there are no positions, and it ends at `until_s`.
+    (`users` above 0) a slot is a user, there are no positions: the limit is 0 once the end is fixed, which is `until_s`.
     """
 
     number: int
@@ -69,9 +78,19 @@ class Revision:
             slots[owner].append(slot)
         return {holder: tuple(owned) for holder, owned in zip(self.holders, slots, strict=True)}
 
+    def rate_at(self, seconds: float) -> float:
+        """Arrivals per second at that time of the task, while this revision is in force."""
+        return rate_at(self.profile, self.rate, seconds - self.origin_s)
+
     def rate_of(self, holder: Holder) -> float:
-        """This holder's share of the rate, in arrivals per second."""
-        return self.rate * len(self.slots_of(holder)) / len(self.table) if self.table else 0.0
+        """This holder's arrivals per second when the revision begins."""
+        return self.rate_at(self.at_s) * self.share_of(holder)
+
+    def share_of(self, holder: Holder) -> float:
+        """Its part of the arrivals, or of the users, between 0 and 1."""
+        if holder not in self.holders:
+            return 0.0
+        return self.table.count(self.holders.index(holder)) / len(self.table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +168,26 @@ def positions_before(seconds: float, rate: float) -> int:
 
     500/s for 20 s are exactly 10,000: products that differ from an integer only by rounding count as that integer.
     """
-    if seconds <= 0 or rate <= 0:
-        return 0
-    product = seconds * rate
-    nearest = round(product)
-    if abs(product - nearest) <= 1e-9 * max(1.0, product):
-        return nearest
-    return math.ceil(product)
+    return count_before(seconds * rate) if seconds > 0 and rate > 0 else 0
+
+
+def due_s(part: Revision | Part, position: int) -> float:
+    """When a position is due, after the start of the task; infinite if it never is."""
+    if part.profile is not None:
+        return part.origin_s + arrivals_of(part.profile, part.rate).due_s(part.base + position)
+    return part.at_s + position / part.rate if part.rate > 0 else inf
+
+
+def due_before(part: Revision | Part, seconds: float) -> int:
+    """How many positions are due before `seconds` after the start of the task, whatever the limit."""
+    if part.profile is not None:
+        return max(0, arrivals_of(part.profile, part.rate).before(seconds - part.origin_s) - part.base)
+    return positions_before(seconds - part.at_s, part.rate)
+
+
+def users_of(part: Part, engine: int, engines: int) -> tuple[int, ...]:
+    """The users (their numbers) whom engine `engine` of `engines` runs, in the closed model."""
+    return part.slots[engine::engines] if part.users else ()
 
 
 def owned_below(slots: tuple[int, ...], modulus: int, limit: int) -> int:

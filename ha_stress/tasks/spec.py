@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import urlsplit
 
-from ha_stress.base.errors import ConfigError
-from ha_stress.base.limits import (
-    DURATION_S_MAX,
-    IN_FLIGHT_MAX,
-    IN_FLIGHT_MAX_DEFAULT,
-    NODES_MAX,
-    RATE_MAX,
-    RATE_MIN,
-    REQUEST_BODY_BYTES_MAX,
-    REQUEST_HEADERS_BYTES_MAX,
-)
+from ha_stress.base.limits import IN_FLIGHT_MAX_DEFAULT
 from ha_stress.tasks.checks import Check
 from ha_stress.tasks.profile import Profile
 from ha_stress.tasks.scenario import Scenario
@@ -86,54 +75,3 @@ class TaskSpec:
     in_flight_max: int = IN_FLIGHT_MAX_DEFAULT
     nodes_max: int | None = None
     labels: dict[str, str] = field(default_factory=dict)
-
-
-def check_rate(rate: float) -> float:
-    if not 0 <= rate <= RATE_MAX:  # also refuses NaN
-        raise ConfigError(f"rate {rate:g} is out of range: 0 to {RATE_MAX:g} requests per second")
-    if 0 < rate < RATE_MIN:
-        raise ConfigError(f"rate {rate:g} is out of range: 0, or at least {RATE_MIN:g} requests per second")
-    return rate
-
-
-def check_spec(spec: TaskSpec) -> TaskSpec:
-    """Return `spec` if it can be run; raise ConfigError with one sentence otherwise."""
-    check_rate(spec.rate)
-    if spec.duration_s is not None and not 0 < spec.duration_s <= DURATION_S_MAX:
-        raise ConfigError(f"duration {spec.duration_s:g} s is out of range: above 0, up to {DURATION_S_MAX:g}")
-    if not 1 <= spec.in_flight_max <= IN_FLIGHT_MAX:
-        raise ConfigError(f"in_flight_max is out of range: 1 to {IN_FLIGHT_MAX}")
-    if spec.nodes_max is not None and not 1 <= spec.nodes_max <= NODES_MAX:
-        raise ConfigError(f"nodes_max is out of range: 1 to {NODES_MAX}")
-    if not spec.name.strip() or len(spec.name) > 200 or not spec.name.isprintable():
-        raise ConfigError("a task needs a name of 1 to 200 printable characters")
-    check_request(spec.request)
-    return spec
-
-
-def check_request(request: HttpRequest) -> HttpRequest:
-    try:
-        parts = urlsplit(request.url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"URL {request.url!r} cannot be read: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"URL {request.url!r} must begin with http:// or https:// and name a host")
-    if port == 0:
-        raise ConfigError(f"URL {request.url!r} names port 0, on which nothing can listen")
-    if not all(0x21 <= ord(c) < 0x7F for c in request.url):
-        raise ConfigError(f"URL {request.url!r} has a space or a non-ASCII character: percent-encode it")
-    if not request.method.isascii() or not request.method.isalpha() or len(request.method) > 32:
-        raise ConfigError(f"method {request.method!r} is not an HTTP method")
-    if not 0 < request.timeout_s <= 3600:
-        raise ConfigError(f"timeout {request.timeout_s:g} s is out of range: above 0, up to 3600")
-    if len(request.body) > REQUEST_BODY_BYTES_MAX:
-        raise ConfigError(f"the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes")
-    if sum(len(name) + len(value) for name, value in request.headers) > REQUEST_HEADERS_BYTES_MAX:
-        raise ConfigError(f"the request's headers are larger than {REQUEST_HEADERS_BYTES_MAX} bytes")
-    for name, value in request.headers:
-        if not name or any(c in name + value for c in "\r\n\0") or ":" in name:
-            raise ConfigError(f"header {name!r} cannot be sent: no ':' in the name, no line break anywhere")
-        if not (name + value).isprintable() or not name.isascii():
-            raise ConfigError(f"header {name!r} cannot be sent: a name is ASCII, a value printable")
-    return request

@@ -91,6 +91,11 @@ class Keys:
         return self._k("ch:info")
 
     @property
+    def newcomers_channel(self) -> str:
+        """ "A process described itself for the first time": sentinels look where it is, and watch it from now on."""
+        return self._k("ch:newcomers")
+
+    @property
     def election_channel(self) -> str:
         """Where a successor is published: JSON {epoch, node, incarnation, why}. TryBeMaster listens here."""
         return self._k("ch:election")

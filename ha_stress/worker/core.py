@@ -1,4 +1,4 @@
-"""Which assignment a worker carries out. Pure.
+"""Which assignment a worker carries out, and when it stops because nobody governs it. Pure.
 
 An assignment is the full desired state, ordered by (epoch, revision). A worker refuses
 
@@ -6,13 +6,18 @@ An assignment is the full desired state, ordered by (epoch, revision). A worker 
                                                    and one that slept and finds its successor has nothing left to do
     one of an epoch below any that it has seen     its master has been superseded, whoever sends it
     one that is not above what it applied          an old message that came late, or the same one again
+
+A worker that has had no sign of an acting master for `orphan_after_s` is an *orphan*: nobody could stop its load, or tell it
+that the load was given to somebody else. What counts is what reaches the worker from the one place that masters write to: a
+lease that is held in Redis, an assignment, its own mastership. That a sentinel lives says nothing of a master.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from ha_stress.tasks.schedule import Holder, NodeAssignment
+from ha_stress.tasks.schedule import Holder, NodeAssignment, TaskShare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +84,27 @@ class WorkerCore:
         offered = (assignment.epoch, assignment.revision)
         assert offered > self.applied
         self.applied = offered
+
+
+class Governed:
+    """Level-triggered: `orphaned` follows from when a master was last heard of. `orphan_after_s` 0: never an orphan."""
+
+    def __init__(self, orphan_after_s: float, now: float) -> None:
+        self._orphan_after_s = orphan_after_s
+        self._heard_at = now
+
+    def heard(self, now: float) -> None:
+        """There was a sign of an acting master."""
+        self._heard_at = now
+
+    def silence_s(self, now: float) -> float:
+        return now - self._heard_at
+
+    def orphaned(self, now: float) -> bool:
+        return 0 < self._orphan_after_s <= self.silence_s(now)
+
+
+def muted(shares: Iterable[TaskShare]) -> list[TaskShare]:
+    """The shares of an orphan: no request is ever under way, so each arrival that comes due is dropped, and counted. Users
+    of the closed model have no arrivals to be counted: they are left out, and pause."""
+    return [replace(share, in_flight_max=0) for share in shares if not any(part.users for part in share.parts)]

@@ -5,14 +5,17 @@
     listen_task       intent in the database, at once on a hint   -> inbox -> look
     distribute_task   look: reconcile -> persist -> send -> send again until it is applied
     intake            results: commit, acknowledge                -> look
+    observe           thresholds of what is committed             -> look
+    run_errands       setup and teardown of scenarios             -> look
 
 Nothing is sent that was not persisted, and nothing is done while `may_act()` is false.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import trio
 
@@ -21,13 +24,16 @@ from ha_stress.base.errors import Conflict, Fenced, NotFound, ProtocolError, Una
 from ha_stress.base.limits import MASTER_INBOX_MAX
 from ha_stress.cluster.mastership import newer
 from ha_stress.drivers.interface import MasterDriver, NodeServices
-from ha_stress.drivers.stress.core import Decision, EndTask, Task, World, absent, assignments, reconcile
+from ha_stress.drivers.stress.core import Decision, EndTask, Task, World, absent, assignments, errand, reconcile
+from ha_stress.drivers.stress.errands import Errands
 from ha_stress.drivers.stress.intake import Intake, copy_failovers
+from ha_stress.drivers.stress.observer import Observer
 from ha_stress.drivers.stress.told import as_told, knows_newest
 from ha_stress.drivers.stress.watch import Watch
 from ha_stress.master.members import holder_of
 from ha_stress.master.outgoing import Outgoing, batches
 from ha_stress.store.records import TaskRecord
+from ha_stress.tasks.schedule import Holder
 
 _log = log.get(__name__)
 
@@ -52,6 +58,10 @@ class StressMaster(MasterDriver):
         self._send, self._inbox = trio.open_memory_channel[Read | None](MASTER_INBOX_MAX)
         self._watch = Watch(node, self._look_around)
         self._intake = Intake(node, self.record, self._look)
+        self._observer = Observer(
+            node, self._intake, tasks=lambda: self._tasks.values(), members=self._watch.members, on_found=self._look
+        )
+        self._errands = Errands(node, self._look)
         self._outgoing = Outgoing(self.record.epoch)
         self._tasks: dict[str, Task] = {}
         self._ended: set[str] = set()  # by this master; a list that was read before that must not bring them back
@@ -63,7 +73,8 @@ class StressMaster(MasterDriver):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.keep_alive, name="master.keep_alive")
             await self._fenced(self._first_act)
-            for loop in (self.manage_node, self.listen_task, self.distribute_task, self.collect, self.copy_failovers):
+            loops = (self.manage_node, self.listen_task, self.distribute_task, self.collect, self.observe)
+            for loop in (*loops, self.run_errands, self.copy_failovers):
                 nursery.start_soon(self._fenced, loop, name=f"master.{loop.__name__}")
 
     async def manage_node(self) -> None:
@@ -72,6 +83,14 @@ class StressMaster(MasterDriver):
     async def collect(self) -> None:
         """Commit results."""
         await self._intake.run()
+
+    async def observe(self) -> None:
+        """Judge the thresholds of running tasks."""
+        await self._observer.run()
+
+    async def run_errands(self) -> None:
+        """Setup and teardown of scenarios."""
+        await self._errands.run()
 
     async def copy_failovers(self) -> None:
         await copy_failovers(self.node, self.record)
@@ -97,7 +116,7 @@ class StressMaster(MasterDriver):
             if not (self._listed and self._watch.ready):
                 continue
             await self.node.wait_may_act()
-            for step in (self._persist, self._distribute):
+            for step in (self._persist, self._send_errands, self._distribute):
                 try:
                     await step()
                 except (Unavailable, ProtocolError) as error:
@@ -146,14 +165,11 @@ class StressMaster(MasterDriver):
         plan, task = record.plan, record.spec.id
         if plan is None:
             return record
-        heard = []
-        for holder in (*plan.newest.holders, *sorted(plan.holders() - set(plan.newest.holders))):
-            assignment = await self.node.bus.assignment(holder.node)
-            if assignment is None or assignment.incarnation != holder.incarnation:
-                continue
-            if knows_newest(plan, task, assignment):
-                return record
-            heard.append(assignment)
+        holders = plan.holders()
+        written = await self.node.bus.assignments(sorted({holder.node for holder in holders}))
+        heard = [one for one in written if Holder(one.node, one.incarnation) in holders]
+        if any(knows_newest(plan, task, assignment) for assignment in heard):
+            return record
         told = as_told(plan, record.spec, heard)
         if told is plan:
             return record
@@ -189,6 +205,7 @@ class StressMaster(MasterDriver):
                 status=state.status,
                 seen_intent=state.seen_intent,
                 plan=state.plan,
+                outcome=state.outcome,
             )
 
     def _world(self) -> World:
@@ -201,7 +218,12 @@ class StressMaster(MasterDriver):
             lead_s=self._lead_s(),
             drained=self._intake.drained,
             doubtful=self._watch.doubtful(holders),
+            found=self._found(),
         )
+
+    def _found(self) -> dict[str, Mapping[str, Any]]:
+        seen, done = self._observer.found, self._errands.found
+        return {task: {**seen.get(task, {}), **done.get(task, {})} for task in seen.keys() | done.keys()}
 
     def _lead_s(self) -> float:
         """As configured, also for a second try; longer and longer if that came too late as well."""
@@ -225,6 +247,8 @@ class StressMaster(MasterDriver):
     async def _save(self, decision: Decision, due: float) -> None:
         """Persist, then adopt, unless a plan that nobody has heard of yet is out of date by now (after `due`)."""
         task, ended = decision.task, isinstance(decision, EndTask)
+        if ended:
+            task = replace(task, outcome=await self._observer.finish(task))
         try:
             await self.node.store.save_state(
                 self.record,
@@ -233,6 +257,7 @@ class StressMaster(MasterDriver):
                 plan=task.plan,
                 seen_intent=task.seen_intent,
                 ended_at=self.node.clock.wall() if ended else None,
+                outcome=task.outcome or None,
             )
         except (Conflict, NotFound) as error:  # the record is not what we hold it to be: begin again from the record
             _log.warning("the state of a task was refused", task=task.spec.id, problem=str(error))
@@ -264,6 +289,13 @@ class StressMaster(MasterDriver):
     def _drop(self, task: Task) -> None:
         del self._tasks[task.spec.id]
         self._intake.forget(task.spec.id)
+        self._observer.forget(task.spec.id)
+        self._errands.forget(task.spec.id)
+
+    async def _send_errands(self) -> None:
+        world = self._world()
+        wanted = {task.spec.id: (name, task) for task in self._tasks.values() if (name := errand(task, world))}
+        self._errands.want(wanted)
 
     async def _distribute(self) -> None:
         world, now = self._world(), self.node.clock.now()

@@ -7,38 +7,64 @@ begins when the next arrival is due, so however often shares move, 500/s for 20 
     cut               . . ^ asked for here              revision 2 begins at the next tick, not at the cut
                               |   |   |   |   |
 
-On a change of rate the rest of the way to the next arrival is walked at the new rate. Nothing is ever planned beyond
-the end of the task; a change after it changes nothing. Each function returns the same object if there is nothing to do.
+On a change of rate the rest of the way to the next arrival is walked at the new rate. Under a profile, a move of shares
+changes neither the profile nor where it began: `base` says how many of its arrivals are spoken for. A rate that is set while
+a profile runs takes its place. In the closed model the users are cut off and begin anew, with whom the table says.
+
+Nothing is ever planned beyond the end of the task; a change after it changes nothing. Each function returns the same object
+if there is nothing to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
-from ha_stress.base.limits import DURATION_S_MAX, PART_KEPT_S
+from ha_stress.base.limits import DURATION_S_MAX, PART_KEPT_S, POISSON_SEED_MAX
 from ha_stress.drivers.stress import table
+from ha_stress.tasks.arrivals import arrivals_of
 from ha_stress.tasks.ledger import Counters, Row
-from ha_stress.tasks.schedule import Holder, Part, Plan, Revision, TaskShare, owned_below, positions_before
+from ha_stress.tasks.profile import Profile, is_flat
+from ha_stress.tasks.schedule import Holder, Part, Plan, Revision, TaskShare, due_before, due_s, owned_below
 from ha_stress.tasks.spec import TaskSpec
+
+#: Makes one seed into another one (Knuth's multiplier).
+_SEED_FACTOR: Final = 6_364_136_223_846_793_005
 
 
 def begin(spec: TaskSpec, weights: Sequence[tuple[Holder, float]], now_wall: float, lead_s: float) -> Plan:
     """The first plan: revision 1 begins in `lead_s`, so that every holder has it before it counts."""
-    holders, slots = _indexed(table.first(weights), [holder for holder, _ in weights])
-    limit = None if spec.duration_s is None else positions_before(spec.duration_s, spec.rate)
+    owners = table.first(weights, spec.users or None)
+    holders, slots = _indexed(owners, [holder for holder, _ in weights])
     revision = Revision(
-        number=1, at_s=0.0, rate=spec.rate, holders=holders, table=slots, limit=limit, why="the task began"
+        number=1,
+        at_s=0.0,
+        rate=0.0 if spec.users else spec.rate,
+        holders=holders,
+        table=slots,
+        why="the task began",
+        profile=None if spec.users else spec.profile,
+        users=spec.users,
     )
+    if revision.profile is not None:
+        revision = _beginning(revision, 0.0)
+    if spec.duration_s is not None:
+        revision = _closed(revision, spec.duration_s)
     return Plan(started_at=now_wall + lead_s, duration_s=spec.duration_s, revisions=(revision,))
 
 
-def change_rate(plan: Plan, rate: float, at_wall: float) -> Plan:
-    """From `at_wall` on at `rate`; who owns what stays, so the shares stay in their proportions."""
+def change_rate(plan: Plan, rate: float, at_wall: float, profile: Profile | None = None) -> Plan:
+    """From `at_wall` on at `rate`; who owns what stays, so the shares stay in their proportions.
+
+    `profile` is the task's: while it has a shape, that is what runs, until another rate is set. Users of the closed model
+    have no rate.
+    """
     last = plan.newest
-    if rate == last.rate:
+    if last.users or (rate == last.rate and (is_flat(last.profile) or not is_flat(profile))):
         return plan
-    return _revise(plan, at_wall, rate, owners_of(last), f"rate {last.rate:g} to {rate:g} per second")
+    why = f"rate {last.rate:g} to {rate:g} per second" if is_flat(last.profile) else f"rate set to {rate:g} per second"
+    return _revise(plan, at_wall, owners_of(last), why, rate)
 
 
 def move(plan: Plan, leavers: Collection[Holder], heirs: Sequence[Holder], at_wall: float, why: str) -> Plan:
@@ -46,16 +72,16 @@ def move(plan: Plan, leavers: Collection[Holder], heirs: Sequence[Holder], at_wa
     last = plan.newest
     if not heirs or not set(leavers) & set(last.holders):
         return plan
-    return _revise(plan, at_wall, last.rate, table.hand_over(owners_of(last), leavers, heirs), why)
+    return _revise(plan, at_wall, table.hand_over(owners_of(last), leavers, heirs), why)
 
 
 def rebalance(plan: Plan, weights: Sequence[tuple[Holder, float]], at_wall: float, why: str) -> Plan:
     """Give exactly the holders of `weights` their proportions, with the fewest moves."""
     last = plan.newest
-    owners = table.level(owners_of(last), weights)
+    owners = table.level(owners_of(last), weights, grow=not last.users)
     if owners == owners_of(last):
         return plan
-    return _revise(plan, at_wall, last.rate, owners, why)
+    return _revise(plan, at_wall, owners, why)
 
 
 def end(plan: Plan, at_wall: float) -> Plan:
@@ -85,6 +111,11 @@ def shares_of(
                 modulus=len(revision.table),
                 slots=slots,
                 limit=revision.limit,
+                profile=revision.profile,
+                origin_s=revision.origin_s,
+                base=revision.base,
+                users=revision.users,
+                until_s=revision.until_s,
             )
             if holder in holders and not (past and _accounted(part, done.get((revision.number, holder)))):
                 parts.setdefault(holder, []).append(part)
@@ -92,9 +123,14 @@ def shares_of(
         holder: TaskShare(
             task=spec.id,
             request=spec.request,
-            in_flight_max=spec.in_flight_max,
+            in_flight_max=max(spec.in_flight_max, spec.users),  # in the closed model the users are the bound
             started_at=plan.started_at,
             parts=tuple(mine),
+            mix=spec.mix,
+            scenario=spec.scenario,
+            think_time_s=spec.think_time_s,
+            warm_up_s=spec.warm_up_s,
+            checks=spec.checks,
         )
         for holder, mine in parts.items()
     }
@@ -113,29 +149,73 @@ def _accounted(part: Part, done: Counters | None) -> bool:
     """Whether the books say that all of a part has happened, answers included."""
     if part.limit is None:
         return False
+    if part.users:
+        return done is not None and done.closed >= len(part.slots) and done.under_way <= 0
     want = owned_below(part.slots, part.modulus, part.limit)
     return want == 0 if done is None else done.intended >= want and done.under_way <= 0
 
 
-def _revise(plan: Plan, at_wall: float, rate: float, owners: table.Owners, why: str) -> Plan:
+def _revise(plan: Plan, at_wall: float, owners: table.Owners, why: str, rate: float | None = None) -> Plan:
+    """Close the newest revision and open another one; `rate` None goes on as it was."""
     last = plan.newest
     cut_s = _not_before_planned(plan, at_wall - plan.started_at)
     if _over(plan, cut_s):
         return plan
     closed = _closed(last, cut_s)
-    # What is left of the way to the next arrival, as a part of one arrival (more only if `last` has not begun).
-    left = max(0.0, positions_before(cut_s - last.at_s, last.rate) - (cut_s - last.at_s) * last.rate)
-    at_s = cut_s + min(left / rate, DURATION_S_MAX) if rate > 0 else cut_s
+    opened = _going_on(closed, cut_s) if rate is None else _at_rate(closed, cut_s, rate)
     holders, slots = _indexed(owners, last.holders)
-    limit = None if plan.duration_s is None else positions_before(plan.duration_s - at_s, rate)
-    revision = Revision(
-        number=last.number + 1, at_s=at_s, rate=rate, holders=holders, table=slots, limit=limit, why=why
-    )
-    return replace(plan, revisions=(*plan.revisions[:-1], closed, revision))
+    opened = replace(opened, number=last.number + 1, holders=holders, table=slots, why=why, limit=None, until_s=None)
+    if plan.duration_s is not None:
+        opened = _closed(opened, plan.duration_s)
+    return replace(plan, revisions=(*plan.revisions[:-1], closed, opened))
+
+
+def _going_on(closed: Revision, cut_s: float) -> Revision:
+    """What follows a revision that was closed at `cut_s` while its rate stays what it is."""
+    if closed.users:
+        return replace(closed, at_s=cut_s)
+    if closed.profile is None:
+        return _at_rate(closed, cut_s, closed.rate)
+    return _beginning(replace(closed, base=_base_after(closed)), cut_s)
+
+
+def _at_rate(closed: Revision, cut_s: float, rate: float) -> Revision:
+    """The same with a constant rate from now on."""
+    base, before = _base_after(closed), closed.profile
+    if before is not None and before.poisson_seed is not None:
+        # Arrivals without memory: what is left of the way to the next one is as long as a whole one. The dice are new, as
+        # it has become known of the old ones that they had a cut in between.
+        fresh = Profile(poisson_seed=(before.poisson_seed * _SEED_FACTOR + closed.number) % (POISSON_SEED_MAX + 1))
+        passed_s = arrivals_of(fresh, rate).due_s(base - 1) if base and rate > 0 else 0.0
+        return _beginning(replace(closed, rate=rate, profile=fresh, origin_s=cut_s - passed_s, base=base), cut_s)
+    # What is left of the way to the next arrival, as a part of one arrival (more only if the revision had not begun).
+    left = max(0.0, due_before(closed, cut_s) - _expected(closed, cut_s))
+    at_s = cut_s + min(left / rate, DURATION_S_MAX) if rate > 0 else cut_s
+    return replace(closed, at_s=at_s, rate=rate, profile=None, origin_s=0.0, base=base)
+
+
+def _beginning(revision: Revision, cut_s: float) -> Revision:
+    """Under a profile a revision begins when its first arrival is due; at the cut if it has none."""
+    first_s = due_s(revision, 0)
+    return replace(revision, at_s=max(cut_s, first_s) if first_s <= cut_s + DURATION_S_MAX else cut_s)
+
+
+def _expected(revision: Revision, at_s: float) -> float:
+    """How many positions are expected until then, a real number; negative if it begins later."""
+    if revision.profile is None:
+        return (at_s - revision.at_s) * revision.rate
+    return arrivals_of(revision.profile, revision.rate).expected(at_s - revision.origin_s) - revision.base
+
+
+def _base_after(closed: Revision) -> int:
+    return closed.base + (closed.limit or 0)
 
 
 def _closed(revision: Revision, at_s: float) -> Revision:
-    limit = positions_before(at_s - revision.at_s, revision.rate)
+    """Without what would be at `at_s` or later."""
+    if revision.users:
+        return replace(revision, limit=0, until_s=at_s if revision.until_s is None else min(at_s, revision.until_s))
+    limit = due_before(revision, at_s)
     return replace(revision, limit=limit if revision.limit is None else min(limit, revision.limit))
 
 
@@ -145,10 +225,12 @@ def _not_before_planned(plan: Plan, at_s: float) -> float:
 
 
 def _ends_s(revision: Revision) -> float:
-    """When the last arrival of a closed revision is due; where it begins, if it has none."""
-    if not revision.limit or revision.rate <= 0:
+    """When the last arrival of a closed revision is due; where it begins, if it is open."""
+    if revision.users:
+        return revision.at_s if revision.until_s is None else revision.until_s
+    if not revision.limit:
         return 0.0 if revision.limit == 0 else revision.at_s
-    return revision.at_s + (revision.limit - 1) / revision.rate
+    return due_s(revision, revision.limit - 1)
 
 
 def _over(plan: Plan, at_s: float) -> bool:

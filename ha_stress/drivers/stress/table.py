@@ -1,7 +1,7 @@
 """Who owns which slot of a revision's table: pure arithmetic on lists of owners.
 
 apportion   a whole number over weights, by the largest remainder; the sum is exact
-spread      counts to a table in which everybody's slots are evenly spaced
+first       a new table, in which everybody's slots are evenly spaced
 hand_over   only the leavers' slots move
 level       everybody gets the target of their weight, with the fewest moves
 """
@@ -14,6 +14,7 @@ from fractions import Fraction
 
 from ha_stress.base.limits import SLOTS_MIN, SLOTS_PER_NODE
 from ha_stress.tasks.schedule import Holder
+from ha_stress.tasks.turns import spread
 
 Owners = tuple[Holder, ...]  # Owners[slot] is the owner of that slot
 
@@ -37,21 +38,11 @@ def apportion(total: int, weights: Sequence[float]) -> list[int]:
     return counts
 
 
-def spread(counts: Sequence[int]) -> list[int]:
-    """A table in which index i occurs `counts[i]` times, evenly spaced: the order of smooth weighted round robin.
-
-    The k-th of c occurrences belongs at (2k + 1) / 2c of the table; sorting by that costs n log n, where the
-    round robin itself costs slots times nodes. Example: 1, 2, 5 give 2 1 2 0 2 2 1 2.
-    """
-    places = [((2 * k + 1) / count, index) for index, count in enumerate(counts) for k in range(count)]
-    return [index for _, index in sorted(places)]
-
-
-def first(weights: Sequence[tuple[Holder, float]]) -> Owners:
-    """The table of a new task."""
+def first(weights: Sequence[tuple[Holder, float]], slots: int | None = None) -> Owners:
+    """The table of a new task; in the closed model it has as many slots as users."""
     holders = [holder for holder, _ in weights]
     assert len(set(holders)) == len(holders)
-    counts = apportion(slots_wanted(len(holders)), [weight for _, weight in weights])
+    counts = apportion(slots or slots_wanted(len(holders)), [weight for _, weight in weights])
     return tuple(holders[index] for index in spread(counts))
 
 
@@ -70,12 +61,13 @@ def hand_over(owners: Owners, leavers: Collection[Holder], heirs: Sequence[Holde
     return _give(owners, free, heirs, counts)
 
 
-def level(owners: Owners, weights: Sequence[tuple[Holder, float]]) -> Owners:
+def level(owners: Owners, weights: Sequence[tuple[Holder, float]], *, grow: bool = True) -> Owners:
     """Give each of `weights` its proportion, and nobody else anything, with the fewest moves.
 
-    A table too small for so many holders is repeated first, which moves nothing.
+    A table too small for so many holders is repeated first, which moves nothing; unless its slots are users (`grow`).
     """
-    owners = owners * -(-slots_wanted(len(weights)) // len(owners))
+    if grow:
+        owners = owners * -(-slots_wanted(len(weights)) // len(owners))
     holders = [holder for holder, _ in weights]
     counts = apportion(len(owners), [weight for _, weight in weights])
     targets: Mapping[Holder, int] = dict(zip(holders, counts, strict=True))

@@ -1,6 +1,7 @@
 """The worker's shell: assignment -> engines -> frames -> result stream.
 
-    follow    reads the assignment (hint, Resubscribed, every reread_s) --core--> engine pool -> "applied" at once
+    follow    reads the assignment (hint, Resubscribed, every reread_s) --core--> load (engine pool) -> "applied" at once
+    heed      looks for an acting master --core--> an orphan's load ends
     gather    engine reports -> outbox
     deliver   outbox -> Redis; forgets what a master has committed, sends again what was not
 
@@ -17,10 +18,12 @@ from ha_stress.base.errors import ProtocolError, Unavailable
 from ha_stress.base.limits import FRAMES_PER_SEND_MAX
 from ha_stress.bus.client import Hint, Resubscribed
 from ha_stress.drivers.interface import NodeServices, WorkNodeDriver
-from ha_stress.engines.pool import EnginePool, EngineReport
+from ha_stress.drivers.stress.load import Load
+from ha_stress.engines.pool import Complaint, EnginePool, EngineReport
 from ha_stress.tasks.ledger import Frame
-from ha_stress.worker.core import Apply, Refuse, WorkerCore, Yield
+from ha_stress.worker.core import Apply, Governed, Refuse, WorkerCore, Yield
 from ha_stress.worker.outbox import Outbox
+from ha_stress.worker.signature import signed
 
 _log = log.get(__name__)
 
@@ -32,6 +35,8 @@ _RETRY_S = 0.5
 _DECISION_S = 0.2
 #: What the last results may take when the work is cancelled; the node's own stop limit is longer.
 _WIND_DOWN_S = 3.0
+#: How often at least a master is looked for before its silence counts.
+_LOOKS = 4
 
 
 class StressWorker(WorkNodeDriver):
@@ -39,15 +44,18 @@ class StressWorker(WorkNodeDriver):
 
     def __init__(self, node: NodeServices) -> None:
         super().__init__(node)
-        self.pool = EnginePool(node.config.engines, self._on_stall)
+        self.pool = EnginePool(node.config.engines, self._on_stall, {"allow": list(node.config.allow)})
+        self.load = Load(self.pool, node.store)
         self._core = WorkerCore(node.holder)
+        self._governed = Governed(node.config.timing.orphan_after_s, node.clock.now())
         self._outbox = Outbox(node.holder)
         self._reading = trio.Lock()
         self._engines_scope = trio.CancelScope()
         self._engines_run = False
         self._acknowledged_due = 0.0
         self._results = trio.Event()  # there is something to deliver
-        self.pool.on_idle = self._report
+        self.pool.on_idle = self._on_idle
+        self.pool.on_complaint = self._complain
 
     async def work(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -57,6 +65,8 @@ class StressWorker(WorkNodeDriver):
             try:
                 async with trio.open_nursery() as loops:
                     loops.start_soon(self._follow, name="worker.follow")
+                    loops.start_soon(self._heed, name="worker.heed")
+                    loops.start_soon(self.load.fetch, name="worker.fetch")
                     loops.start_soon(self._deliver, name="worker.deliver")
             finally:
                 with trio.move_on_after(_WIND_DOWN_S, shield=True):
@@ -105,18 +115,52 @@ class StressWorker(WorkNodeDriver):
                 return False
             match self._core.consider(assignment, self.node.record().epoch):
                 case Apply(assignment=news):
-                    await self.pool.apply(news.shares)
+                    self._governed.heard(self.node.clock.now())
+                    await self.load.run([signed(share, self.node.holder) for share in news.shares])
                     self._core.applied_now(news)
                     self._report()
                     await self._publish()
                 case Yield(to=successor):
                     _log.warning("another process has this node's place", incarnation=successor.incarnation)
-                    await self.pool.apply(())
+                    await self.load.run(())
                 case Refuse(reason=reason):
                     _log.info("an assignment was refused", reason=reason)
                 case _:
                     pass
         return True
+
+    async def _heed(self) -> None:
+        """End the load when there has been no sign of a master for long, and take it up again at the next sign."""
+        timing = self.node.config.timing
+        while timing.orphan_after_s:
+            await trio.sleep(min(timing.reread_s, timing.orphan_after_s / _LOOKS))
+            if self.pool.idle and not self.load.orphan:
+                continue  # there is nothing to end; what comes next comes from a master
+            if await self._master_acts():
+                self._governed.heard(self.node.clock.now())
+            now = self.node.clock.now()
+            orphan = self._governed.orphaned(now)
+            if orphan != self.load.orphan:
+                self._say_orphan(orphan, self._governed.silence_s(now))
+                await self.load.govern(orphan=orphan)
+
+    async def _master_acts(self) -> bool:
+        if self.node.may_act():
+            return True
+        try:
+            return await self.node.bus.lease_owner() != ""
+        except (Unavailable, ProtocolError) as error:
+            _log.warning("there is no word of a master", problem=str(error))
+            return False
+
+    def _say_orphan(self, orphan: bool, silence_s: float) -> None:
+        me = self.node.holder.node
+        if orphan:
+            _log.warning("nobody governs this node: its load ends", silence_s=round(silence_s, 1))
+            self.node.emit("+orphan", subject=me, cause=f"no sign of an acting master for {silence_s:.0f} s")
+        else:
+            _log.info("a master acts again: the load goes on")
+            self.node.emit("-orphan", subject=me, cause="a master acts again")
 
     async def _publish(self) -> None:
         """The acknowledgement. It is not waited for: info is published periodically anyway."""
@@ -177,6 +221,15 @@ class StressWorker(WorkNodeDriver):
         self._acknowledged_due = now + _ACKNOWLEDGED_PERIOD_S
         mark = await self.node.bus.committed(self.node.holder)
         self._outbox.acknowledge(mark, self.node.clock.now())
+
+    def _on_idle(self) -> None:
+        self.load.on_idle()
+        self._report()
+
+    def _complain(self, complaint: Complaint) -> None:
+        cause = f"{complaint.kind}: {complaint.cause}"
+        detail: dict[str, object] = {"kind": complaint.kind, "text": complaint.text}
+        self.node.emit("+complaint", subject=complaint.task, cause=cause, detail=detail)
 
     def _report(self) -> None:
         self.node.report_work(

@@ -1,0 +1,172 @@
+"""Are the books exact while everything is killed? A cluster under load, kill -9 all the time, and a server that counts.
+
+    python -m bench.books [--seconds 60] [--rate 21000] [--seed N] [--database postgresql|URL] [--database-outage] [--json]
+
+Three nodes, three sentinels and Redis load one counting server. Every 5 s one of them is killed: a master, a worker, a
+sentinel, Redis, in turn, by the dice of the seed; it is started again after 2 s. With --database-outage nothing of that
+happens: a PostgreSQL is stopped for 10 s, and then once more while the master is killed. Exit code 1 if a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Final
+
+from bench.books_audit import Kill
+from bench.books_cluster import FAILURES, REDIS, SENTINEL, Books, running
+from bench.books_figures import MASTER, WORKER, report_of, table, verdicts
+from ha_stress.base.errors import UserError
+from tests.postgresql import NoPostgreSQL, PostgreSQL, private_postgresql
+
+EVERY_S: Final = 5.0
+DOWN_S: Final = 2.0
+#: By so much a kill is early or late, so that it meets every phase of frames and pings.
+JITTER_S: Final = 0.5
+#: After the last kill: its detection, and the rate that comes back.
+LAST_S: Final = 4.0
+IN_TURN: Final = (MASTER, WORKER, SENTINEL, REDIS)
+OUTAGE_S: Final = 10.0
+#: Into an outage, when the master is killed.
+INTO_OUTAGE_S: Final = 3.0
+DATABASE: Final = "database"
+POSTGRESQL: Final = "postgresql"
+#: The shortest run that has two outages in it.
+OUTAGES_SECONDS_MIN: Final = 45.0
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    load_before = os.getloadavg()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        server = None
+        url = options.database
+        if options.database_outage or url == POSTGRESQL:
+            server = stack.enter_context(private_postgresql())
+            url = server.url()
+        books = stack.enter_context(running(directory, url, options.seed))
+        books.load(options.rate, options.seconds)
+        if options.database_outage:
+            assert server is not None
+            outages(books, server, options.seconds)
+        else:
+            kill_in_turn(books, options.seconds)
+        books.wait_ended()
+        report = report_of(books.evidence())
+    conditions = {
+        "seed": options.seed,
+        "database": url.partition(":")[0] or "sqlite",
+        "cores": os.cpu_count(),
+        "load_average_before": round(load_before[0], 2),
+        "load_average_after": round(os.getloadavg()[0], 2),
+    }
+    return report | {"conditions": conditions}
+
+
+def kill_in_turn(books: Books, seconds: float) -> None:
+    """Until the run is nearly over. Nobody is killed before the one before is back: two workers are what covers."""
+    dice = books.dice
+    for number, what in enumerate(cycle(IN_TURN), 1):
+        _sleep_until(books.started_at + number * EVERY_S + dice.uniform(-JITTER_S, JITTER_S))
+        if time.time() > books.started_at + seconds - LAST_S:
+            return
+        books.wait_whole()
+        name = books.kill(what)
+        _say(books, f"killed {what} {name}")
+        time.sleep(DOWN_S)
+        books.restart(what, name)
+
+
+def outages(books: Books, server: PostgreSQL, seconds: float) -> None:
+    """Two, half the time after each other; in the second one the master is killed, and back when the database is."""
+    for number in range(2):
+        _sleep_until(books.started_at + EVERY_S + number * seconds / 2)
+        books.wait_whole()
+        with _outage(books, server):
+            if number:
+                time.sleep(INTO_OUTAGE_S)
+                killed = books.kill(MASTER)
+                _say(books, f"killed master {killed}")
+        if number:
+            books.restart(MASTER, killed)
+
+
+@contextmanager
+def _outage(books: Books, server: PostgreSQL) -> Iterator[None]:
+    begin = time.time()
+    books.kills.append(Kill(what=DATABASE, name=POSTGRESQL, at=begin))
+    server.stop()
+    _say(books, "stopped PostgreSQL")
+    yield
+    _sleep_until(begin + OUTAGE_S)
+    server.start()
+    _say(books, "started PostgreSQL again")
+
+
+def _sleep_until(unix_s: float) -> None:
+    time.sleep(max(0.0, unix_s - time.time()))
+
+
+def _say(books: Books, words: str) -> None:
+    print(f"{time.time() - books.started_at:>6.1f} s  {words}", file=sys.stderr, flush=True)
+
+
+def _number(low: float, high: float) -> Any:
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return value
+
+    return number
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.books", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument("--seconds", type=_number(5, 86_400), default=60.0, help="of load (default 60)")
+    parser.add_argument("--rate", type=_number(1, 1_000_000), default=21_000.0, help="per second (default 21000)")
+    parser.add_argument("--seed", type=int, default=None, help="who is killed and when exactly (default: random)")
+    parser.add_argument(
+        "--database", default="", metavar="URL", help="or 'postgresql' for a private one (default: an SQLite file)"
+    )
+    parser.add_argument("--database-outage", action="store_true", help="stop a private PostgreSQL instead of killing")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    options = parser.parse_args()
+    if options.seed is None:
+        options.seed = secrets.randbelow(1_000_000)
+    if options.database_outage and options.database not in ("", POSTGRESQL):
+        parser.error("--database-outage stops a PostgreSQL of its own: it goes without --database")
+    if options.database_outage and options.seconds < OUTAGES_SECONDS_MIN:
+        parser.error(f"--database-outage needs --seconds of at least {OUTAGES_SECONDS_MIN:g}")
+    return options
+
+
+def main() -> int:
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
+    try:
+        report = measure(options)
+    except (*FAILURES, NoPostgreSQL) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    if options.json:
+        print(json.dumps(report))
+    else:
+        print(table(report), *verdicts(report), sep="\n")
+    return 0 if all(goal["met"] for goal in report["goals"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""What a run means to whoever called it: its exit code, and the sentence that goes with it. Pure.
+
+0  passed                                4  without thresholds: some requests failed, were wrong, dropped or uncovered
+5  the books do not balance              6  the results did not arrive in time
+7  a threshold is broken                 8  the run is not valid: the generator was saturated, or load is missing
+9  the target may not be loaded        130  interrupted; what was done until then is reported
+
+A saturated generator makes every figure worthless, those of thresholds too: 8 goes before 7. Load that is missing is in the
+books for thresholds to judge; it makes invalid what they would have passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+EXIT_PASSED: Final = 0
+EXIT_REQUESTS: Final = 4
+EXIT_BOOKS: Final = 5
+EXIT_TIMEOUT: Final = 6
+EXIT_THRESHOLDS: Final = 7
+EXIT_INVALID: Final = 8
+EXIT_NOT_ALLOWED: Final = 9
+EXIT_INTERRUPTED: Final = 130
+
+#: Of several tasks the first one of these that any has.
+_GRAVEST: Final = (
+    EXIT_BOOKS, EXIT_TIMEOUT, EXIT_NOT_ALLOWED, EXIT_INVALID, EXIT_THRESHOLDS, EXIT_REQUESTS, EXIT_PASSED,
+)  # fmt: skip
+
+
+def exit_code(task: Mapping[str, Any]) -> int:
+    """Of one task, as the API describes it."""
+    books, verdict = task["books"], task["verdict"]
+    if task["status"] != "ended":
+        return EXIT_TIMEOUT
+    if not books["balanced"]:
+        return EXIT_BOOKS
+    if task["failures"].get("not_allowed"):
+        return EXIT_NOT_ALLOWED
+    if verdict["saturated"]:
+        return EXIT_INVALID
+    if verdict["passed"] is None:
+        return EXIT_PASSED if books["completed"] == books["intended"] and not books["wrong"] else EXIT_REQUESTS
+    if not verdict["passed"]:
+        return EXIT_THRESHOLDS
+    return EXIT_PASSED if verdict["valid"] else EXIT_INVALID
+
+
+def exit_code_of(tasks: Sequence[Mapping[str, Any]], *, interrupted: bool) -> int:
+    codes = {exit_code(task) for task in tasks}
+    return EXIT_INTERRUPTED if interrupted else next((code for code in _GRAVEST if code in codes), EXIT_PASSED)
+
+
+def sentence(code: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """What is said at the end: the words that stand out, and the others."""
+    completed = sum(task["books"]["completed"] for task in tasks)
+    judged = any(task["verdict"]["passed"] is not None for task in tasks)
+    aborted = any(task["verdict"]["aborted"] for task in tasks)
+    return {
+        EXIT_PASSED: (
+            ("Passed.", "Every threshold holds, and the books balance.")
+            if judged
+            else (f"All {completed:,} requests completed;", "the books balance.")
+        ),
+        EXIT_REQUESTS: ("Not every request went well:", "see what failed, was wrong, dropped or uncovered above."),
+        EXIT_BOOKS: ("The books do not balance:", "that is a defect of this program, please report it."),
+        EXIT_TIMEOUT: ("The last results did not arrive in time:", "what is shown may not be all."),
+        EXIT_THRESHOLDS: (
+            ("Stopped by a threshold that was broken:", "see above.")
+            if aborted
+            else ("Not passed:", "a threshold is broken, see above.")
+        ),
+        EXIT_INVALID: ("Not valid:", "these figures are not those of the target, see above."),
+        EXIT_NOT_ALLOWED: ("Not allowed:", "the target is not among those that may be loaded (--allow)."),
+        EXIT_INTERRUPTED: ("Interrupted;", "this is what was done until then."),
+    }[code]

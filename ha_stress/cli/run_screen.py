@@ -1,0 +1,60 @@
+"""Where a run is shown: a live view on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live as RichLive
+
+from ha_stress.cli.live import Live
+from ha_stress.cli.live_view import live_view, plain_line
+
+_LINE_EVERY_S: Final = 5.0
+
+
+class TerminalScreen:
+    """Redrawn in place; gone at the end, for the summary says it all."""
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        self._live = RichLive(console=screen, transient=True, auto_refresh=False, vertical_overflow="crop")
+
+    def __enter__(self) -> TerminalScreen:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def show(self, live: Live) -> None:
+        width, height = self._screen.size
+        self._live.update(live_view(live, time.time(), width, height), refresh=True)
+
+
+class LineScreen:
+    """For logs. `quiet` says nothing at all."""
+
+    def __init__(self, screen: Console, *, quiet: bool = False) -> None:
+        self._screen = screen
+        self._quiet = quiet
+        self._due = time.monotonic() + _LINE_EVERY_S
+        self._said = ""
+
+    def __enter__(self) -> LineScreen:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, live: Live) -> None:
+        if self._quiet:
+            return
+        for sentence in (live.trouble, live.note):
+            if sentence and sentence != self._said:
+                self._said = sentence
+                self._screen.print(sentence, markup=False, soft_wrap=True)
+        if time.monotonic() >= self._due and not live.ended:
+            self._due = time.monotonic() + _LINE_EVERY_S
+            for task in live.tasks:
+                self._screen.print(plain_line(task, time.time()), markup=False, soft_wrap=True)

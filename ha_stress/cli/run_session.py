@@ -1,0 +1,128 @@
+"""A run from its first task to its closed books: create, watch, stop when asked, give back what was found."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from ha_stress.base.errors import Conflict, NotFound, Unavailable
+from ha_stress.cli.client import Client
+from ha_stress.cli.live import Live, LiveTask
+
+_POLL_S: Final = 0.4
+#: Curves, events and nodes change once a second.
+_LOOK_S: Final = 1.0
+#: Seconds of a series that are read again, for frames come late.
+_AGAIN_S: Final = 3
+#: A failover takes less than a second, a machine that is very busy some more.
+_UNAVAILABLE_S: Final = 20.0
+#: After the last arrival and its timeout: so long for the last frames to be committed.
+_SETTLE_S: Final = 20.0
+
+
+class Screen(Protocol):
+    """Where a run is shown."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, live: Live) -> None:
+        """It has changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the API says of the tasks at the end, and whether the run was interrupted."""
+
+    tasks: tuple[dict[str, Any], ...]
+    interrupted: bool
+
+
+class Session:
+    """One run of `tasks` on the cluster that `client` asks."""
+
+    def __init__(self, client: Client, tasks: Sequence[dict[str, Any]], screen: Screen) -> None:
+        self._client = client
+        self._screen = screen
+        self.live = Live(tasks=[LiveTask(wanted=task) for task in tasks])
+        self._began = time.monotonic()
+        self._look_due = 0.0
+        self._sequence = 0
+        self._unavailable_since: float | None = None
+
+    def run(self) -> Found:
+        """Create and watch. Ctrl-C stops the tasks, and the rest is still counted; the second one is raised."""
+        with contextlib.suppress(Unavailable):
+            newest = self._client.events(after=0, limit=1)
+            self._sequence = newest[-1]["sequence"] if newest else 0
+        created: list[str] = []
+        interrupted = False
+        with self._screen:
+            try:
+                for task in self.live.tasks:
+                    created.append(task.id)  # before: the answer may be what is interrupted
+                    self._client.create_task(dict(task.wanted))
+                self._watch(self._deadline_s())
+            except KeyboardInterrupt:
+                interrupted = True
+                self.live.note = "stopping: what is under way is still counted; Ctrl-C again gives up"
+                self._stop(created)
+                self._watch(time.monotonic() + max(task.wanted["timeout_s"] for task in self.live.tasks) + _SETTLE_S)
+            except Exception:
+                self._stop(created)  # one of several tasks was refused: the others shall not go on without it
+                raise
+        return Found(tasks=tuple(dict(task.found) for task in self.live.tasks if task.found), interrupted=interrupted)
+
+    def _deadline_s(self) -> float:
+        longest_s: float = max(task.duration_s + task.wanted["timeout_s"] for task in self.live.tasks)
+        return self._began + longest_s + _SETTLE_S
+
+    def _stop(self, created: Sequence[str]) -> None:
+        for task in created:
+            with contextlib.suppress(Unavailable, Conflict, NotFound):  # it has ended, or never was
+                self._client.stop_task(task)
+
+    def _watch(self, deadline: float) -> None:
+        while True:
+            with self._patience():
+                for task in self.live.tasks:
+                    if not task.ended:
+                        task.found = self._client.task(task.id)
+                if time.monotonic() >= self._look_due or self.live.ended:
+                    self._look()
+            self._screen.show(self.live)
+            if self.live.ended or time.monotonic() > deadline:
+                return
+            time.sleep(_POLL_S)
+
+    def _look(self) -> None:
+        self._look_due = time.monotonic() + _LOOK_S
+        for task in self.live.tasks:
+            if task.found.get("started_at"):
+                part = self._client.series(task.id, width_s=1, after=max(-1, task.newest - _AGAIN_S))
+                task.learn(part["buckets"])
+        events = self._client.events(after=self._sequence)
+        if events:
+            self._sequence = events[-1]["sequence"]
+            self.live.hear(events)
+        self.live.status = self._client.status()
+
+    @contextlib.contextmanager
+    def _patience(self) -> Iterator[None]:
+        """While a master dies nobody may answer for a moment."""
+        try:
+            yield
+        except Unavailable as error:
+            now = time.monotonic()
+            self._unavailable_since = self._unavailable_since or now
+            if now - self._unavailable_since > _UNAVAILABLE_S:
+                raise
+            self.live.trouble = str(error)
+        else:
+            self._unavailable_since = None
+            self.live.trouble = ""

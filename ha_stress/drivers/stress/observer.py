@@ -1,0 +1,193 @@
+"""The master's eye on what running tasks measure: about once a second, from what is committed.
+
+    committed frames --> windows and totals (`tasks.judging`) --> breaches (`breach`) --> found --> core: the task stops
+    members          --> loop lag, clocks                     --> kept for the verdict
+
+It reads the store alone, so a new master goes on where the old one was. What it finds is persisted by the planning, under
+the epoch, before anything follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import trio
+
+from ha_stress import log
+from ha_stress.base.errors import ProtocolError, Unavailable
+from ha_stress.base.limits import SERIES_PAGE_FRAMES
+from ha_stress.cluster.members import NodeInfo
+from ha_stress.drivers.interface import NodeServices
+from ha_stress.drivers.stress.breach import Course, breaches, course_of, stored_of
+from ha_stress.drivers.stress.core import Task
+from ha_stress.drivers.stress.intake import Intake
+from ha_stress.master.members import holder_of
+from ha_stress.store.evidence import seconds_of
+from ha_stress.tasks.distribution import distribution
+from ha_stress.tasks.judging import Observed, Second, Stretch, judge, stretch_of, totals_of
+from ha_stress.tasks.schedule import Holder, Plan
+
+_log = log.get(__name__)
+
+_PERIOD_S: Final = 1.0
+#: How often the state of sliding thresholds is kept for a successor, who reads on from there.
+_KEEP_S: Final = 15.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watched:
+    course: Course
+    kept_at: float
+    suspects: frozenset[str] = frozenset()
+    lag_s: float = 0.0
+    ages_s: dict[Holder, float] = field(default_factory=dict)  # the least age of a node's info, by our clock
+
+
+class Observer:
+    """For one epoch. `found` is what has to be kept in the outcomes of tasks; `on_found` is called when planning shall look.
+
+    `tasks` and `members` are asked each time.
+    """
+
+    def __init__(
+        self,
+        node: NodeServices,
+        intake: Intake,
+        *,
+        tasks: Callable[[], Iterable[Task]],
+        members: Callable[[], Iterable[NodeInfo]],
+        on_found: Callable[[], None],
+    ) -> None:
+        self._node = node
+        self._intake = intake
+        self._tasks, self._members, self._on_found = tasks, members, on_found
+        self._watched: dict[str, _Watched] = {}
+        self.found: dict[str, Mapping[str, Any]] = {}
+
+    async def run(self) -> None:
+        while True:
+            await self._node.wait_may_act()
+            for task in list(self._tasks()):
+                if task.plan is not None:
+                    try:
+                        await self._look(task, task.plan)
+                    except (Unavailable, ProtocolError) as error:
+                        _log.warning("thresholds wait", task=task.spec.id, problem=str(error))
+            await trio.sleep(_PERIOD_S)
+
+    def forget(self, task: str) -> None:
+        self._watched.pop(task, None)
+        self.found.pop(task, None)
+
+    async def finish(self, task: Task) -> dict[str, Any]:
+        """The outcome of a task whose books are closed."""
+        if task.plan is None:
+            return dict(task.outcome)
+        watched = self._watch(task, task.plan)
+        stretch = stretch_of(task.plan.started_at, task.plan.duration_s, task.spec.warm_up_s)
+        span = await self._node.store.series_span(task.spec.id)
+        newest = span.newest_label if span is not None else stretch.begin - 1
+        await self._advance(watched, task.spec.id, stretch, newest, final=True)
+        use = await self._node.store.engine_use(task.spec.id, first=stretch.begin, last=newest)
+        self._sample(watched, task.plan)
+        observed = {"loop_lag_s": watched.lag_s, "clock_skew_s": self._skew_s(watched), "engines": asdict(use)}
+        return {**task.outcome, **observed, "windows": stored_of(watched.course)}
+
+    def _watch(self, task: Task, plan: Plan) -> _Watched:
+        known = self._watched.get(task.spec.id)
+        if known is None:
+            begin = stretch_of(plan.started_at, plan.duration_s, task.spec.warm_up_s).begin
+            course = course_of(task.spec.thresholds, begin, task.outcome.get("windows", {}))
+            known = _Watched(course=course, kept_at=self._node.clock.now())
+            self._watched[task.spec.id] = known
+        return known
+
+    async def _look(self, task: Task, plan: Plan) -> None:
+        watched = self._watch(task, plan)
+        self._sample(watched, plan)
+        sliding = bool(watched.course.thresholds)
+        if "aborted" in task.outcome or not (sliding or any(one.abort for one in task.spec.thresholds)):
+            return
+        span = await self._node.store.series_span(task.spec.id)
+        if span is None:
+            return
+        stretch = stretch_of(plan.started_at, plan.duration_s, task.spec.warm_up_s)
+        newest = span.newest_label
+        recent = await self._advance(watched, task.spec.id, stretch, newest, final=False)
+        if self._intake.drained:  # else some frames of these seconds are known to be missing
+            await self._judge(watched, task, plan, stretch, newest, recent)
+        if sliding and self._node.clock.now() >= watched.kept_at + _KEEP_S:
+            watched.kept_at = self._node.clock.now()
+            self._keep(task.spec.id, {"windows": stored_of(watched.course)})
+
+    async def _advance(
+        self, watched: _Watched, task: str, stretch: Stretch, newest: int, *, final: bool
+    ) -> dict[str, list[Observed]]:
+        seconds: list[Second] = []
+        if watched.course.thresholds:
+            first = watched.course.wanted()
+            place, more = (first, "", "", 0), True
+            pieces = []
+            while more:
+                page = await self._node.store.series(task, after=place, limit=SERIES_PAGE_FRAMES)
+                pieces += page
+                more = len(page) == SERIES_PAGE_FRAMES
+                place = page[-1].place if page else place
+            seconds = await trio.to_thread.run_sync(seconds_of, pieces)
+        return watched.course.see(seconds, stretch, newest=newest, final=final)
+
+    async def _judge(
+        self,
+        watched: _Watched,
+        task: Task,
+        plan: Plan,
+        stretch: Stretch,
+        newest: int,
+        recent: Mapping[str, list[Observed]],
+    ) -> None:
+        spec, store = task.spec, self._node.store
+        whole = [one for one in spec.thresholds if one.abort and one.window_s is None]
+        response, service = await store.latencies(spec.id) if whole else (b"", b"")
+        totals = totals_of(
+            plan,
+            spec.warm_up_s,
+            self._intake.rows.get(spec.id, ()),
+            counted=await store.counted(spec.id, first=stretch.begin) if spec.warm_up_s and whole else None,
+            newest=newest,
+            response=distribution([response]),
+            service=distribution([service]),
+        )
+        broken = breaches(
+            judge(whole, totals, {}, final=False),
+            recent,
+            spec.thresholds,
+            started_at=plan.started_at,
+            measured_s=totals.measured_s,
+            newest=newest,
+        )
+        confirmed = [broken[text] for text in broken if text in watched.suspects]
+        watched.suspects = frozenset(broken)
+        if confirmed:
+            said = {"at": self._node.clock.wall(), "after_s": round(newest - plan.started_at, 3)}
+            self._keep(spec.id, {"aborted": confirmed[0] | said, "windows": stored_of(watched.course)})
+            self._on_found()
+
+    def _keep(self, task: str, news: Mapping[str, Any]) -> None:
+        self.found[task] = {**self.found.get(task, {}), **news}
+
+    def _sample(self, watched: _Watched, plan: Plan) -> None:
+        """Lag and clocks of those who hold shares, as they last said."""
+        wall = self._node.clock.wall()
+        for info in self._members():
+            holder = holder_of(info)
+            if holder in plan.newest.holders:
+                watched.lag_s = max(watched.lag_s, info.loop_lag_s)
+                watched.ages_s[holder] = min(wall - info.sent_at, watched.ages_s.get(holder, float("inf")))
+
+    def _skew_s(self, watched: _Watched) -> float:
+        """How far the clock of a node was from ours: info that comes from the future, or always was old on arrival."""
+        period_s = self._node.config.timing.info_period_s
+        skews = (-age if age < 0 else max(0.0, age - period_s) for age in watched.ages_s.values())
+        return round(max(skews, default=0.0), 3)

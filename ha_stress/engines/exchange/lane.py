@@ -1,0 +1,222 @@
+"""One task in one exchange engine: its cursors, its books, and a trio task for each arrival that is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from ha_stress.engines import failures
+from ha_stress.engines.account import Account
+from ha_stress.engines.clock import now
+from ha_stress.engines.exchange.arrival import CURRENT, Arrival
+from ha_stress.engines.exchange.interface import Exchange
+from ha_stress.engines.exchange.reach import Traffic
+from ha_stress.engines.exchange.reasons import first_of, kind_of
+from ha_stress.engines.pacing import Cursor
+from ha_stress.engines.users import Users
+from ha_stress.tasks.checking import Compiled
+from ha_stress.tasks.schedule import Part, TaskShare
+from ha_stress.tasks.turns import number_of_user
+
+#: Arrivals begun in one go before others get their turn.
+BURST_MAX: Final = 64
+
+Source = Cursor | Users
+
+
+class Lane:
+    """`parked` are the cursors of revisions that are settled, or of an earlier time when the node ran this task.
+
+    `exchanges` are the requests of the task, `turns` says which arrival sends which. `on_ended` is called when a
+    revision may be settled or a user wants to go on, `on_failed` with the first exception of each kind.
+    """
+
+    def __init__(
+        self,
+        share: TaskShare,
+        *,
+        engine: int,
+        engines: int,
+        started_s: float,
+        parked: dict[int, Source],
+        nursery: trio.Nursery,
+        checks: Compiled,
+        on_ended: Callable[[], None],
+        on_failed: Callable[[str, str, BaseException], None],
+    ) -> None:
+        self.task = share.task
+        self.traffic = Traffic()
+        self.accounts: dict[int, Account] = {}
+        self.parked = parked
+        self.started_s = started_s
+        self.under_way: set[Arrival] = set()
+        self.exchanges: list[Exchange] = []
+        self.turns: list[int] = [0]
+        self._share = share
+        self._timeouts_s = [request.timeout_s for request in (share.request, *share.mix)]
+        self._checks = checks
+        self._engine, self._engines = engine, engines
+        self._nursery = nursery
+        self._on_ended = on_ended
+        self._on_failed = on_failed
+        self._complained: set[str] = set()
+
+    # What the node wants
+
+    def update(self, parts: tuple[Part, ...]) -> None:
+        """The full list of parts. A known revision may only be closed (further), a missing one ends where it is."""
+        for part in parts:
+            account = self.accounts.get(part.revision)
+            source = self.parked.pop(part.revision, None) if account is None else _source_of(account)
+            source = source or self._source(part)
+            self._close(source, part)
+            if account is None and source.exhausted:
+                self.parked[part.revision] = source
+            elif account is None:
+                account = self.accounts[part.revision] = Account(
+                    self.task,
+                    part.revision,
+                    source,
+                    checks=self._checks,
+                    measured_from_s=self.started_s + self._share.warm_up_s,
+                    closed_model=isinstance(source, Users),
+                )
+                if isinstance(source, Users):
+                    source.account = account
+        for revision in self.accounts.keys() - {part.revision for part in parts}:
+            _source_of(self.accounts[revision]).close_here()
+
+    def _source(self, part: Part) -> Source:
+        if part.users:
+            return Users(
+                part,
+                engine=self._engine,
+                engines=self._engines,
+                started_s=self.started_s,
+                think_s=self._share.think_time_s,
+                direct=False,
+            )
+        return Cursor(part, engine=self._engine, engines=self._engines, started_s=self.started_s)
+
+    def _close(self, source: Source, part: Part) -> None:
+        if not isinstance(source, Users):
+            source.close_at(part.limit)
+        elif part.until_s is not None:
+            source.stop_at(self.started_s + part.until_s)
+
+    def settle(self) -> list[Account]:
+        """Take out the revisions that are closed and fully accounted; their cursors are remembered."""
+        return self._park([account for account in self.accounts.values() if account.settled])
+
+    def cancel(self) -> list[Account]:
+        """The task was taken away: whatever is under way or waiting is counted as failed, now, however long its code
+        takes to end. Takes out all accounts; if the task comes back, its cursors go on from where they were."""
+        for arrival in list(self.under_way):
+            self._failed(arrival, failures.CANCELLED)
+            if arrival.scope is not None:
+                arrival.scope.cancel()
+        self.close()
+        return self._park(list(self.accounts.values()))
+
+    def close(self) -> None:
+        for exchange in self.exchanges:
+            exchange.close()
+
+    def _park(self, accounts: list[Account]) -> list[Account]:
+        for account in accounts:
+            if account is self._newest():
+                self._add_traffic(account)
+            del self.accounts[account.revision]
+            source = self.parked[account.revision] = _source_of(account)
+            if isinstance(source, Users):
+                source.account = None
+        return accounts
+
+    # Reports
+
+    def report_traffic(self) -> None:
+        """Connections outlive revisions: what went over them is in the books of the newest one."""
+        newest = self._newest()
+        if newest is not None:
+            self._add_traffic(newest)
+
+    def _newest(self) -> Account | None:
+        return self.accounts[max(self.accounts)] if self.accounts else None
+
+    def _add_traffic(self, account: Account) -> None:
+        traffic = self.traffic
+        account.bytes_in += traffic.bytes_in
+        account.bytes_out += traffic.bytes_out
+        account.connected += traffic.connected
+        account.retried += traffic.retried
+        traffic.bytes_in = traffic.bytes_out = traffic.connected = traffic.retried = 0
+
+    # Arrivals
+
+    def fire(self, account: Account, moment: float) -> None:
+        """Begin what is due, and drop what finds the limit reached."""
+        source = _source_of(account)
+        if isinstance(source, Users):
+            for user in source.take(moment, BURST_MAX):
+                number = number_of_user(user.number, source.total, user.iteration)
+                user.iteration += 1
+                self._begin(Arrival(account, now(), number, user))
+            return
+        for due_s, number in source.take_numbered(moment, BURST_MAX):
+            if len(self.under_way) >= self._share.in_flight_max:
+                account.dropped += 1
+            else:
+                self._begin(Arrival(account, due_s, number))
+
+    def _begin(self, arrival: Arrival) -> None:
+        self.under_way.add(arrival)
+        self._nursery.start_soon(self._run, arrival)
+
+    async def _run(self, arrival: Arrival) -> None:
+        which = self.turns[arrival.number % len(self.turns)]
+        CURRENT.set(arrival)
+        arrival.scope = trio.CancelScope(deadline=trio.current_time() + self._timeouts_s[which])
+        try:
+            if arrival.settled:  # taken away before it began
+                return
+            with arrival.scope:
+                await self.exchanges[which].run(arrival)
+            if arrival.scope.cancelled_caught:
+                self._failed(arrival, failures.TIMEOUT if arrival.sent else failures.CONNECT_TIMEOUT)
+            elif not arrival.settled:
+                arrival.complete()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a scenario may raise anything; each has its kind
+            kind = kind_of(error)
+            if not arrival.settled and kind not in self._complained:
+                self._complained.add(kind)
+                self._on_failed(self.task, kind, first_of(error))
+            self._failed(arrival, kind)
+        finally:
+            if not arrival.settled:  # the engine ends
+                arrival.fail(failures.CANCELLED)
+            self._ended(arrival)
+
+    def _failed(self, arrival: Arrival, kind: str) -> None:
+        reached = arrival.sent
+        arrival.fail(kind)
+        self._ended(arrival, reached=reached)
+
+    def _ended(self, arrival: Arrival, *, reached: bool = True) -> None:
+        """Settle the user of the closed model, and perhaps the revision. Once."""
+        if arrival not in self.under_way:
+            return
+        self.under_way.remove(arrival)
+        account, user = arrival.account, arrival.user
+        if user is not None:
+            tell = user.users.answered if reached else user.users.unconnected
+            tell(user, now())
+        if user is not None or account.settled:
+            self._on_ended()
+
+
+def _source_of(account: Account) -> Source:
+    source = account.cursor
+    assert isinstance(source, Cursor | Users)
+    return source

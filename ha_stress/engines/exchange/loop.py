@@ -1,0 +1,256 @@
+"""An exchange engine's loop: control, pacing, reports and stalls, each a trio task; the arrivals are tasks of their own.
+
+    control   apply, blob, go   -> lanes             pace    due arrivals -> lane.fire, then sleeps until the next is due
+    write     what there is to say -> the node       tick    on the second: reports
+
+Time is that of `engines.clock`, which goes on while the machine is suspended; trio's own clock only measures pauses.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from math import inf
+from typing import Any, Final
+
+import trio
+
+from ha_stress.base.limits import (
+    COMPLAINT_CAUSE_MAX,
+    COMPLAINT_CHARACTERS_MAX,
+    ENGINE_LANES_REMEMBERED_MAX,
+    ENGINE_REPORTS_UNSENT_BYTES_MAX,
+)
+from ha_stress.engines import control, failures
+from ha_stress.engines.account import Account
+from ha_stress.engines.clock import now, second_of_report
+from ha_stress.engines.exchange.lane import Lane, Source
+from ha_stress.engines.exchange.protocols import exchanges_of
+from ha_stress.engines.exchange.reach import Reach
+from ha_stress.tasks.checking import compiled, with_implied
+from ha_stress.tasks.digests import digests_of
+from ha_stress.tasks.schedule import TaskShare
+from ha_stress.tasks.turns import turns
+
+#: As in the fast engine: waking later than asked by more than this means that this process, or the machine, was stopped.
+STALL_S: Final = 1.0
+HOLD_S: Final = 2.0
+#: The longest sleep of the pacer, so that a schedule far ahead does not depend on one timer.
+PAUSE_S_MAX: Final = 3600.0
+
+
+class Loop:
+    """`run` ends only with its nursery. `gone` is called when the node has closed its end."""
+
+    def __init__(
+        self, sock: trio.socket.SocketType, *, engine: int, engines: int, reach: Reach, gone: Callable[[], None]
+    ) -> None:
+        self._sock = sock
+        self._engine, self._engines = engine, engines
+        self._reach = reach
+        self._gone = gone
+        self._lanes: dict[str, Lane] = {}
+        self._remembered: OrderedDict[str, tuple[float, dict[int, Source]]] = OrderedDict()
+        self._blobs: dict[str, bytes] = {}
+        self._unsent = bytearray()
+        self._to_say = trio.Event()
+        self._news = trio.Event()
+        self._applied = 0
+        self._said: tuple[int, bool] = (0, True)
+        self._held_until_s = -inf
+        self._cpu_us = time.process_time() * 1e6
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        trio.lowlevel.add_instrument(Stalls(self._stalled))
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for loop in (self._control, self._write, self._pace, self._tick):
+                nursery.start_soon(loop)
+
+    # Pacing
+
+    async def _pace(self) -> None:
+        while True:
+            self._news = trio.Event()
+            moment = now()
+            wake_s = self._held_until_s if moment < self._held_until_s else self._fire(moment)
+            pause_s = min(wake_s - now(), PAUSE_S_MAX)
+            if pause_s <= 0:
+                await trio.lowlevel.checkpoint()
+                continue
+            with trio.move_on_after(pause_s):
+                await self._news.wait()
+
+    def _fire(self, moment: float) -> float:
+        """Begin what is due at `moment`; returns when more will be."""
+        wake_s, closing = inf, False
+        for lane in self._lanes.values():
+            for account in lane.accounts.values():
+                if account.cursor.due_s <= moment:
+                    lane.fire(account, moment)
+                wake_s = min(wake_s, account.cursor.due_s)
+                closing = closing or account.cursor.exhausted
+        if closing:
+            self._settle()
+        return wake_s
+
+    def _look(self) -> None:
+        """Wake the pacer: something may be due earlier than it knows, or be settled."""
+        self._news.set()
+
+    # Reports
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(1.0 - time.time() % 1.0)
+            if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
+                continue  # the node is slow: the counters go on and the next report says all of it
+            for lane in self._lanes.values():
+                lane.report_traffic()
+            self._report([account for lane in self._lanes.values() for account in lane.accounts.values()])
+            self._settle()
+
+    def _report(self, accounts: list[Account]) -> None:
+        changed = [account for account in accounts if account.changed]
+        cpu_us = self._cpu_us_since() // len(changed) if changed else 0
+        for account in changed:
+            self._say(account.cut(self._engine, second_of_report(), cpu_us))
+
+    def _cpu_us_since(self) -> int:
+        """Processor time of this process since it was last asked for."""
+        before, self._cpu_us = self._cpu_us, time.process_time() * 1e6
+        return int(self._cpu_us - before)
+
+    def _settle(self) -> None:
+        """Close the books of finished revisions at once, not at the next second."""
+        if len(self._unsent) <= ENGINE_REPORTS_UNSENT_BYTES_MAX:
+            for lane in self._lanes.values():
+                self._report(lane.settle())
+            self._say_idle()
+
+    def _say_idle(self) -> None:
+        state = (self._applied, not any(lane.accounts for lane in self._lanes.values()))
+        if state != self._said:
+            self._said = state
+            self._say({"t": "idle", "n": state[0], "idle": state[1]})
+
+    def _failed(self, task: str, kind: str, error: BaseException) -> None:
+        """The first of its kind: whoever wrote the task wants to know why."""
+        cause = f"{type(error).__name__}: {error}" if kind == failures.SCENARIO else str(error) or kind
+        text = "".join(traceback.format_exception(error)) if kind == failures.SCENARIO else cause
+        said = {"cause": cause[:COMPLAINT_CAUSE_MAX], "text": text[-COMPLAINT_CHARACTERS_MAX:]}
+        self._say({"t": "complaint", "task": task, "kind": kind, **said})
+
+    # Control
+
+    async def _control(self) -> None:
+        deframer = control.Deframer()
+        while True:
+            try:
+                data = await self._sock.recv(1 << 20)
+            except OSError:
+                data = b""
+            if not data:
+                self._gone()
+                return
+            for message in deframer.feed(data):
+                match message["t"]:
+                    case "apply":
+                        self._apply(message["n"], [control.share_from_plain(share) for share in message["shares"]])
+                    case "blob":
+                        self._blobs[message["digest"]] = message["data"]
+                    case "go":
+                        self._held_until_s = -inf
+                        self._look()
+                    case other:
+                        raise AssertionError(f"the node said {other!r}")
+
+    def _apply(self, number: int, shares: list[TaskShare]) -> None:
+        """Run exactly these shares from now on."""
+        wanted = {share.task: share for share in shares}
+        for task in [task for task in self._lanes if task not in wanted]:
+            lane = self._lanes.pop(task)
+            self._report(lane.cancel())
+            self._remembered[task] = (lane.started_s, lane.parked)
+            if len(self._remembered) > ENGINE_LANES_REMEMBERED_MAX:
+                self._remembered.popitem(last=False)
+        for task, share in wanted.items():
+            lane = self._lanes.get(task) or self._new_lane(share)
+            self._lanes[task] = lane
+            lane.update(share.parts)
+        needed = frozenset().union(*map(digests_of, shares))
+        self._blobs = {digest: data for digest, data in self._blobs.items() if digest in needed}
+        self._applied = number
+        self._settle()
+        self._look()
+
+    def _new_lane(self, share: TaskShare) -> Lane:
+        assert self._nursery is not None
+        # Wall time is read once per task: a clock that is set while the task runs must not move its arrivals.
+        started_s, parked = self._remembered.pop(share.task, (share.started_at - time.time() + now(), {}))
+        checks = compiled(() if share.scenario is not None else with_implied(share.checks))
+        lane = Lane(
+            share,
+            engine=self._engine,
+            engines=self._engines,
+            started_s=started_s,
+            parked=parked,
+            nursery=self._nursery,
+            checks=checks,
+            on_ended=self._look,
+            on_failed=self._failed,
+        )
+        lane.exchanges = exchanges_of(
+            share, blobs=self._blobs, checks=checks, reach=self._reach, traffic=lane.traffic, nursery=self._nursery
+        )
+        if share.scenario is None:
+            lane.turns = turns([request.weight for request in (share.request, *share.mix)])
+        return lane
+
+    def _stalled(self, slept_s: float) -> None:
+        """This process did not run for a while, so its share may have been given to others: ask before going on."""
+        self._held_until_s = now() + HOLD_S
+        self._say({"t": "stalled", "slept_s": slept_s})
+
+    # Saying
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._unsent += control.frame(message)
+        self._to_say.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._to_say.wait()
+            self._to_say = trio.Event()
+            while self._unsent:
+                try:
+                    sent = await self._sock.send(bytes(self._unsent))
+                except OSError:
+                    self._gone()
+                    return
+                del self._unsent[:sent]
+
+
+class Stalls(trio.abc.Instrument):
+    """Notices, before any task does, that this process stood still: the time between two looks at the sockets, beyond the
+    pause that was asked for."""
+
+    def __init__(self, stalled: Callable[[float], None]) -> None:
+        self._stalled = stalled
+        self._latest_s = now() + STALL_S
+
+    def before_io_wait(self, timeout: float) -> None:
+        if self._late() <= 0:  # otherwise it is told after the wait, when tasks can be woken
+            self._latest_s = now() + timeout + STALL_S
+
+    def after_io_wait(self, timeout: float) -> None:
+        late_s = self._late()
+        self._latest_s = now() + STALL_S
+        if late_s > 0:
+            self._stalled(late_s + STALL_S)
+
+    def _late(self) -> float:
+        return now() - self._latest_s

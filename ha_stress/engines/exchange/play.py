@@ -1,0 +1,139 @@
+"""Scenarios: the author's code, compiled once, run once for each arrival with a `User`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import trio
+
+from ha_stress.base.errors import ConfigError
+from ha_stress.engines import failures
+from ha_stress.engines.exchange.arrival import Arrival
+from ha_stress.engines.exchange.reach import Reach, Traffic, client_tls
+from ha_stress.engines.exchange.reasons import Failed
+from ha_stress.engines.exchange.user import Session, User
+from ha_stress.tasks.csv_data import rows_of
+from ha_stress.tasks.scenario import Feeder, Scenario
+from ha_stress.tasks.spec import HttpRequest
+from ha_stress.tasks.turns import row_of
+
+#: Sessions that wait for their next arrival; each may have open connections.
+IDLE_MAX: Final = 1_024
+
+
+class Rows:
+    """The rows of one feeder. Each arrival's follows from its number, so nobody has to ask anybody."""
+
+    def __init__(self, feeder: Feeder, data: bytes | None) -> None:
+        self._feeder = feeder
+        self._rows: list[dict[str, str]] | None = None
+        self._problem = f"the stored data of {feeder.name} is not there"
+        if data is not None:
+            try:
+                self._rows = list(rows_of(feeder.name, data.decode()))
+            except (ConfigError, UnicodeDecodeError) as error:
+                self._problem = str(error)
+
+    def of(self, number: int) -> dict[str, str]:
+        if self._rows is None:
+            raise Failed(failures.NO_DATA, self._problem)
+        row = row_of(self._feeder, number)
+        if row is None or row >= len(self._rows):
+            raise Failed(
+                failures.NO_DATA, f"{self._feeder.name} has {len(self._rows)} rows, and this is arrival {number}"
+            )
+        return dict(self._rows[row])
+
+
+class Play:
+    """In the open model an arrival takes any session that is free, with its connections and without its cookies; in the
+    closed model each user has his own and keeps both."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        request: HttpRequest,
+        *,
+        blobs: Mapping[str, bytes],
+        reach: Reach,
+        traffic: Traffic,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._scenario = scenario
+        self._request = request
+        self._rows = {feeder.name: Rows(feeder, blobs.get(feeder.blob)) for feeder in scenario.feeders}
+        self._reach = reach
+        self._traffic = traffic
+        self._nursery = nursery
+        self._data: Any = json.loads(scenario.data) if scenario.data else None
+        self._problem: BaseException | None = None
+        self._code: Callable[[User], Awaitable[None]] | None = None
+        self._prepare()
+        self._idle: list[Session] = []
+        self._sessions: dict[int, Session] = {}  # by user, in the closed model
+
+    def _prepare(self) -> None:
+        """Run the file and load what it needs now, before its first arrival is due: that takes tenths of a second."""
+        if "http" in self._scenario.source:
+            import ha_stress.engines.exchange.transport
+
+            client_tls("http/1.1")
+        if "websocket" in self._scenario.source:
+            import ha_stress.engines.exchange.websocket  # noqa: F401  loaded only
+        try:
+            self._code = load(self._scenario)["scenario"]
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the author's code may raise anything; each arrival tells
+            self._problem = error
+
+    async def run(self, arrival: Arrival) -> None:
+        arrival.begin()
+        if self._code is None:
+            raise Failed(failures.SCENARIO, f"the scenario cannot be loaded: {self._problem!r}") from self._problem
+        session = self._session(arrival)
+        user = User(arrival, session, self._rows, self._data)
+        try:
+            await self._code(user)
+        except BaseException:
+            await self._give_back(arrival, session, failed=True)
+            raise
+        arrival.complete(wrong=user.failed_checks)
+        await self._give_back(arrival, session, failed=False)
+
+    def _session(self, arrival: Arrival) -> Session:
+        if arrival.user is not None:
+            number = arrival.user.number
+            if number not in self._sessions:
+                self._sessions[number] = self._new_session()
+            return self._sessions[number]
+        return self._idle.pop() if self._idle else self._new_session()
+
+    def _new_session(self) -> Session:
+        return Session(self._request, self._reach, self._traffic, self._nursery)
+
+    async def _give_back(self, arrival: Arrival, session: Session, *, failed: bool) -> None:
+        """A session whose run failed may have anything under way: it is not used again."""
+        if failed:
+            if arrival.user is not None:
+                self._sessions.pop(arrival.user.number, None)
+            self._nursery.start_soon(session.aclose)
+        elif arrival.user is None:
+            session.forget()
+            if len(self._idle) < IDLE_MAX:
+                self._idle.append(session)
+            else:
+                await session.aclose()
+
+    def close(self) -> None:
+        for session in (*self._idle, *self._sessions.values()):
+            self._nursery.start_soon(session.aclose)
+        self._idle.clear()
+        self._sessions.clear()
+
+
+def load(scenario: Scenario) -> dict[str, Any]:
+    """Run the file itself, as an import would; its names. It must have been checked before."""
+    names: dict[str, Any] = {"__name__": "scenario", "__file__": scenario.name}
+    exec(compile(scenario.source, scenario.name, "exec", dont_inherit=True), names)
+    return names

@@ -1,0 +1,120 @@
+"""From a cluster's API to a run: everything that a report can tell, asked for once."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from ha_stress import __version__
+from ha_stress.report.document import stretch_of
+from ha_stress.report.run import Run, Stretch
+
+#: Up to two hours a report has every second. Beyond it, stretches grow, so that it stays below some 20 MB.
+_STRETCHES_MAX: Final = 7_200
+#: The newest events that the cluster keeps.
+_EVENTS_MAX: Final = 10_000
+#: Events that belong to the run although they were written around it: the plan before, the books after.
+_BEFORE_S: Final = 2.0
+_AFTER_S: Final = 2.0
+
+
+class Asked(Protocol):
+    """What `gather` needs of `cli.client.Client`."""
+
+    def task(self, task_id: str) -> dict[str, Any]: ...
+
+    def series(
+        self, task_id: str, *, width_s: int | None = None, after: int = -1, histograms: bool = False
+    ) -> dict[str, Any]: ...
+
+    def events(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]: ...
+
+    def failovers(self) -> list[dict[str, Any]]: ...
+
+    def status(self) -> dict[str, Any]: ...
+
+
+def gather(client: Asked, task_id: str, *, command: str = "") -> Run:
+    """Everything about a task, ended or not. `command` is what the caller did, word by word; else one is derived.
+
+    Raises what the client raises: NotFound for an unknown task, ClusterUnreachable.
+    """
+    task = client.task(task_id)
+    width_s, stretches = _course(client, task_id)
+    now = time.time()
+    begin = (task["started_at"] or task["created_at"]) - _BEFORE_S
+    end = (task["ended_at"] or now) + _AFTER_S
+    return Run(
+        task=task,
+        stretches=stretches,
+        width_s=width_s,
+        events=tuple(
+            event
+            for event in client.events(0, _EVENTS_MAX)
+            if begin <= event["at_ms"] / 1000 <= end and _concerns(event, task_id)
+        ),
+        failovers=tuple(one for one in client.failovers() if begin <= (one.get("at") or 0) <= end),
+        environment=_environment(client.status()),
+        command=command or command_of(task),
+        made_at=now,
+    )
+
+
+def _course(client: Asked, task_id: str) -> tuple[int, tuple[Stretch, ...]]:
+    part = client.series(task_id, width_s=1, histograms=True)
+    if part["first"] is not None and part["last"] - part["first"] >= _STRETCHES_MAX:
+        width_s = -(-(part["last"] - part["first"] + 1) // _STRETCHES_MAX)
+        part = client.series(task_id, width_s=width_s, histograms=True)
+    width_s = part["width_s"]
+    buckets = list(part["buckets"])
+    while part["next_after"] is not None:
+        part = client.series(task_id, width_s=width_s, after=part["next_after"], histograms=True)
+        buckets += part["buckets"]
+    return width_s, tuple(stretch_of(bucket, width_s) for bucket in buckets)
+
+
+def _concerns(event: Mapping[str, Any], task_id: str) -> bool:
+    """Whether an event is of this task or of no task at all."""
+    of_a_task = event["name"] in ("+task", "+revision", "+task-end", "+aborted")
+    return not of_a_task or event["subject"] == task_id
+
+
+def _environment(status: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("id", "version", "role", "priority", "cpu_percent", "memory_percent", "memory_total_bytes", "loop_lag_s")
+    return {
+        "version": __version__,
+        "cluster": status["cluster"],
+        "epoch": status["epoch"],
+        "master": (status["master"] or {}).get("node"),
+        "nodes": [{key: node.get(key) for key in (*kept, "engines", "cores")} for node in status["nodes"]],
+        "sentinels": [{key: one.get(key) for key in ("id", "version")} for one in status["sentinels"]],
+    }
+
+
+def command_of(task: Mapping[str, Any]) -> str:
+    """A command that creates the same load again, as far as options can say it."""
+    words = ["ha-stress", "task", "create", str(task["url"])]
+    if task.get("users"):
+        words += ["--users", str(task["users"])]
+    else:
+        words += ["--rate", f"{task['rate']:g}"]
+    if task["duration_s"] is not None:
+        words += ["--duration", f"{task['duration_s']:g}s"]
+    if task["method"] != "GET":
+        words += ["--method", task["method"]]
+    for name, value in task["headers"]:
+        words += ["--header", f"{name}: {value}"]
+    if task.get("body_base64"):
+        words += ["--body", "@BODY"]
+    words += ["--timeout", f"{task['timeout_s']:g}s", "--in-flight-max", str(task["in_flight_max"])]
+    for check in task.get("checks") or ():
+        words += ["--check", _text(check)]
+    for threshold in task.get("thresholds") or ():
+        words += ["--threshold", _text(threshold)]
+    return shlex.join(words)
+
+
+def _text(one: Any) -> str:
+    return str(one["text"] if isinstance(one, dict) else one)

@@ -1,0 +1,161 @@
+"""What happened during a run, in the order of time: rate changes, nodes that died and came back, failovers. Pure.
+
+Every moment counts in seconds from the start of the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any, Final
+
+from ha_stress.report import words
+from ha_stress.report.run import Run, Stretch
+from ha_stress.report.target import arrivals_wanted
+
+#: More than this nobody reads; the rest is in the list of events of the JSON report.
+MARKS_MAX: Final = 40
+#: The sum is back at the target when a whole stretch has this share of it; requests near its edges may count in the next.
+BACK: Final = 0.99
+
+
+class Kind(StrEnum):
+    DOWN = "down"  # a process is held to be dead
+    MASTER = "master"  # the mastership moved
+    PLAN = "plan"  # a new revision: another rate, other shares
+    JOIN = "join"
+    ALARM = "alarm"  # something else that an operator would want to know
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    at_s: float
+    kind: Kind
+    title: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """A holder of a share died. `found_s`: a quorum held it to be down; `moved_s`: its share was somebody else's, by the
+    plan; `back_s`: from here on a whole stretch had the target's rate (None: never measured). `lowest` is the smallest
+    share of the target that a stretch around it had."""
+
+    node: str
+    found_s: float
+    moved_s: float
+    back_s: float | None
+    lowest: float
+
+    @property
+    def sentence(self) -> str:
+        gone = f"{self.node} was found dead at {words.seconds(self.found_s)}, and its share moved"
+        moved = f"{gone} {words.seconds(max(0.0, self.moved_s - self.found_s))} later."
+        if self.back_s is None:
+            return f"{moved} The run ended before the rate could be measured again."
+        lowest = f"The lowest second around it had {100 * min(self.lowest, 1):.0f} % of the target"
+        return f"{moved} {lowest}; from {words.seconds(self.back_s)} on the sum was at the target again."
+
+
+_ALARMS: Final[dict[str, str]] = {
+    "+suspended": "the master lost its lease",
+    "-suspended": "the master has its lease again",
+    "+tilt": "a sentinel distrusts itself",
+    "+bus-down": "Redis does not answer",
+    "-bus-down": "Redis answers again",
+    "+switchover": "a switchover was asked for",
+    "+leaving": "a node leaves",
+    "+events-lost": "events were lost",
+    "+orphan": "a node without a master stopped its load",
+    "-orphan": "its load goes on",
+    "+aborted": "aborted by a threshold",
+    "-accept-timeout": "the chosen node did not act",
+}
+#: An election that failed is news only if none succeeded soon after.
+_ELECTED_S: Final = 5.0
+
+
+def marks_of(run: Run) -> list[Mark]:
+    """What is worth a mark on the time axis, oldest first."""
+    found = [*_plan(run), *_events(run)]
+    return sorted(found, key=lambda mark: mark.at_s)[:MARKS_MAX]
+
+
+def _plan(run: Run) -> Iterator[Mark]:
+    for before, after in pairwise(run.task.get("plan") or ()):
+        if after["rate"] != before["rate"]:
+            title = f"{words.rate(before['rate'])} to {words.rate(after['rate'])}/s"
+        else:
+            title = "shares moved"
+        yield Mark(at_s=float(after["at_s"]), kind=Kind.PLAN, title=title, detail=str(after["why"]))
+
+
+def _events(run: Run) -> Iterator[Mark]:
+    down: set[str] = set()
+    master = next((str((one.get("old") or {}).get("node")) for one in run.failovers), "")
+    acted_s = [event["at_ms"] / 1000 - run.began_at for event in run.events if event["name"] == "+acting"]
+    end_s = (run.task.get("ended_at") or run.made_at) - run.began_at
+    for event in run.events:
+        at_s = event["at_ms"] / 1000 - run.began_at
+        name, subject, cause = event["name"], str(event["subject"]), str(event["cause"])
+        if not 0 <= at_s <= end_s and name != "+acting":
+            continue
+        if name == "+odown" and subject not in down:
+            down.add(subject)
+            what = "the master " if subject == master else ""
+            yield Mark(at_s=at_s, kind=Kind.DOWN, title=f"{what}{subject} is down", detail=cause)
+        elif name == "+acting":
+            master = subject or str(event["source"])
+            if at_s >= 0:
+                yield Mark(at_s=at_s, kind=Kind.MASTER, title=f"{master} is master", detail=f"epoch {event['epoch']}")
+        elif name == "+node":
+            down.discard(subject)
+            yield Mark(at_s=at_s, kind=Kind.JOIN, title=f"{subject or event['source']} joined", detail=cause)
+        elif name.startswith("-failover-abort") and any(0 <= acted - at_s < _ELECTED_S for acted in acted_s):
+            continue
+        elif name in _ALARMS or name.startswith("-failover-abort"):
+            title = _ALARMS.get(name, str(event.get("meaning") or name))
+            yield Mark(at_s=at_s, kind=Kind.ALARM, title=title, detail=cause or subject)
+
+
+def recoveries(run: Run, course: Iterable[Stretch]) -> list[Recovery]:
+    """For each holder that died and whose share moved: when, and when the sum was back at the target."""
+    plan = run.task.get("plan") or ()
+    measured = [(one, share) for one in course if (share := _share(run, one)) is not None]
+    found = []
+    for mark in marks_of(run):
+        if mark.kind is not Kind.DOWN:
+            continue
+        node = mark.title.removesuffix(" is down").removeprefix("the master ")
+        moved = next((two for one, two in pairwise(plan) if _hands_over(one, two, node, mark.at_s)), None)
+        if moved is None:
+            continue
+        moved_s = float(moved["at_s"])
+        around = [share for one, share in measured if _overlaps(run, one, mark.at_s - 2.0, moved_s)]
+        back = (one.second - run.began_at for one, share in measured if share >= BACK and _begins(run, one) >= moved_s)
+        lowest = min(around, default=1.0)
+        found.append(Recovery(node=node, found_s=mark.at_s, moved_s=moved_s, back_s=next(back, None), lowest=lowest))
+    return found
+
+
+def _hands_over(before: Mapping[str, Any], after: Mapping[str, Any], node: str, found_s: float) -> bool:
+    """Whether `after` is the revision that takes the share of `node` away, having been made around that time."""
+    had = any(share["node"] == node and share["rate"] > 0 for share in before["shares"])
+    has = any(share["node"] == node and share["rate"] > 0 for share in after["shares"])
+    return had and not has and after["at_s"] >= found_s - 1.0
+
+
+def _share(run: Run, one: Stretch) -> float | None:
+    """What was sent, as a share of what was wanted; None where nothing was, or only at the stretch's edge."""
+    wanted = arrivals_wanted(run.task, one.second, one.second + one.width_s)
+    return one.numbers["started"] / wanted if wanted else None
+
+
+def _begins(run: Run, one: Stretch) -> float:
+    return one.second - run.began_at
+
+
+def _overlaps(run: Run, one: Stretch, begin_s: float, end_s: float) -> bool:
+    return _begins(run, one) < end_s and _begins(run, one) + one.width_s > begin_s

@@ -1,0 +1,266 @@
+"""What thresholds say of what was measured, over a whole run and over every stretch of it. Pure.
+
+A *label* is the Unix second at which a frame was cut: what happened from label - 1 to label. A window of `width` seconds
+that ends with label e holds the labels e - width + 1 to e. Latency counts are by index of the histogram (see
+`tasks.distribution`), so that adding seconds is exact and percentiles are those of all responses of the window.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, floor
+from typing import Final
+
+from ha_stress.tasks.distribution import Distribution, highest_of, lowest_of
+from ha_stress.tasks.ledger import Counters, Row, add, books
+from ha_stress.tasks.schedule import Plan
+from ha_stress.tasks.thresholds import COUNTS, Threshold, latency_of
+
+_COMPARE: Final = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+Counts = Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """What was reported under one label by all engines together."""
+
+    label: int
+    counters: Counters
+    response: Counts = field(default_factory=dict)
+    service: Counts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """A whole run without its warm-up; `measured_s` is how long it was scheduled so far."""
+
+    counters: Counters
+    uncovered: int
+    measured_s: float
+    response: Counts = field(default_factory=dict)
+    service: Counts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Which labels count: `begin` is the first one after the warm-up. Rates are only asked of `full` seconds, in which the
+    schedule was under way all the time: (first, last) label, last None while it has no end."""
+
+    begin: int
+    full: tuple[int, int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """The figure of a window, None if nothing happened in it."""
+
+    value: float | None
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One threshold. `observed` is the figure of the run or of the worst window; `ok` is None while nothing can be said.
+    `window` has the first and the last label of that window."""
+
+    threshold: Threshold
+    observed: float | None
+    ok: bool | None
+    window: tuple[int, int] | None = None
+
+
+def counts_of(distribution: Distribution) -> dict[int, int]:
+    return {index: count for index, count in enumerate(distribution.counts) if count}
+
+
+def stretch_of(started_at: float, duration_s: float | None, warm_up_s: float) -> Stretch:
+    counted_at = started_at + warm_up_s
+    begin = ceil(counted_at) + 1 if warm_up_s else floor(started_at) + 1
+    last = None if duration_s is None else floor(started_at + duration_s)
+    return Stretch(begin=begin, full=(ceil(counted_at) + 1, last))
+
+
+def measured_s(started_at: float, duration_s: float | None, warm_up_s: float, last_label: float) -> float:
+    """How long the part of the schedule was that the counters up to `last_label` can speak of."""
+    begin = ceil(started_at + warm_up_s) if warm_up_s else started_at
+    end = last_label if duration_s is None else min(last_label, started_at + duration_s)
+    return max(0.0, end - begin)
+
+
+# Figures.
+
+
+def statistic(name: str, counts: Counts) -> float | None:
+    """`p99`, `median`, `mean`, `min` or `max` in milliseconds; None if there are none."""
+    total = sum(counts.values())
+    if not total:
+        return None
+    if name == "max":
+        return highest_of(max(counts)) / 1000
+    if name == "min":
+        return lowest_of(min(counts)) / 1000
+    if name == "mean":
+        return sum(count * (lowest_of(i) + highest_of(i)) for i, count in counts.items()) / total / 2000
+    percent = 50.0 if name == "median" else float(name[1:])
+    wanted = min(max(1, int(percent / 100 * total + 0.5)), total)
+    for index in sorted(counts):
+        wanted -= counts[index]
+        if wanted <= 0:
+            break
+    return highest_of(index) / 1000
+
+
+def figure(metric: str, totals: Totals) -> float | None:
+    """The metric of a whole run."""
+    latency = latency_of(metric)
+    counters = totals.counters
+    if latency is not None:
+        return statistic(latency[0], totals.service if latency[1] == "service" else totals.response)
+    if metric == "rate":
+        return counters.started / totals.measured_s if totals.measured_s > 0 else None
+    intended = counters.intended + totals.uncovered
+    if metric == "error_rate":
+        bad = counters.failed_total + counters.wrong + counters.dropped + totals.uncovered
+        return bad / intended if intended else None
+    assert metric in COUNTS
+    if metric == "failed":
+        return counters.failed_total
+    if metric in ("uncovered", "intended"):
+        return totals.uncovered if metric == "uncovered" else intended
+    return float(getattr(counters, metric))
+
+
+def passes(threshold: Threshold, observed: float) -> bool:
+    return bool(_COMPARE[threshold.operator](observed, threshold.value))
+
+
+def badness(threshold: Threshold, observed: float) -> float:
+    """The greater, the worse."""
+    if threshold.operator in ("<", "<="):
+        return observed
+    if threshold.operator in (">", ">="):
+        return -observed
+    distance = abs(observed - threshold.value)
+    return distance if threshold.operator == "==" else -distance
+
+
+# Windows.
+
+
+class _Sum:
+    """Seconds that come at one end and go at the other."""
+
+    def __init__(self) -> None:
+        self.numbers = dict.fromkeys(("started", "completed", "failed", "wrong", "dropped", "late", "retried"), 0)
+        self.latencies: dict[str, dict[int, int]] = {"response": {}, "service": {}}
+
+    def add(self, second: Second | None, sign: int) -> None:
+        if second is None:
+            return
+        for name in self.numbers:
+            counters = second.counters
+            self.numbers[name] += sign * (counters.failed_total if name == "failed" else getattr(counters, name))
+        for counts, more in (
+            (self.latencies["response"], second.response),
+            (self.latencies["service"], second.service),
+        ):
+            for index, count in more.items():
+                counts[index] = counts.get(index, 0) + sign * count
+                if not counts[index]:
+                    del counts[index]
+
+    def figure(self, metric: str, width: int) -> float | None:
+        latency = latency_of(metric)
+        if latency is not None:
+            return statistic(latency[0], self.latencies[latency[1]])
+        numbers = self.numbers
+        if metric == "rate":
+            return numbers["started"] / width
+        if metric == "intended":
+            return numbers["started"] + numbers["dropped"]
+        if metric == "error_rate":
+            over = numbers["completed"] + numbers["failed"] + numbers["dropped"]
+            return (numbers["failed"] + numbers["wrong"] + numbers["dropped"]) / over if over else None
+        return float(numbers[metric])
+
+
+def windows(
+    threshold: Threshold, seconds: Mapping[int, Second], stretch: Stretch, ends: tuple[int, int]
+) -> list[Observed]:
+    """What the metric was in each window of the threshold that ends with a label from ends[0] to ends[1], in order."""
+    assert threshold.window_s is not None
+    width = int(threshold.window_s)
+    low, high = stretch.begin, ends[1]
+    if threshold.metric == "rate":
+        low, last = stretch.full
+        high = high if last is None else min(high, last)
+    first = max(ends[0], low + width - 1)
+    if first > high:
+        return []
+    total = _Sum()
+    for label in range(first - width + 1, first):
+        total.add(seconds.get(label), +1)
+    found = []
+    for end in range(first, high + 1):
+        total.add(seconds.get(end), +1)
+        found.append(Observed(value=total.figure(threshold.metric, width), first=end - width + 1, last=end))
+        total.add(seconds.get(end - width + 1), -1)
+    return found
+
+
+def worst(threshold: Threshold, observed: Iterable[Observed | None]) -> Observed | None:
+    """The one that is farthest from passing, the earliest of several."""
+    some = [one for one in observed if one is not None and one.value is not None]
+    return max(some, key=lambda one: badness(threshold, one.value or 0.0), default=None)
+
+
+def judge(
+    thresholds: Sequence[Threshold], totals: Totals, worst_windows: Mapping[str, Observed | None], *, final: bool
+) -> list[Judgement]:
+    """One judgement for each threshold, in their order.
+
+    A run that was shorter than a window is one window itself. What was never measured is not passed, once the run is over.
+    """
+    found = []
+    for threshold in thresholds:
+        window = worst_windows.get(threshold.text) if threshold.window_s is not None else None
+        value = window.value if window is not None else None
+        if threshold.window_s is None or (final and window is None):
+            value = figure(threshold.metric, totals)
+        ok = passes(threshold, value) if value is not None else False if final else None
+        labels = (window.first, window.last) if window is not None else None
+        found.append(Judgement(threshold=threshold, observed=value, ok=ok, window=labels))
+    return found
+
+
+def totals_of(
+    plan: Plan,
+    warm_up_s: float,
+    rows: Iterable[Row],
+    *,
+    counted: Counters | None,
+    newest: float,
+    response: Distribution,
+    service: Distribution,
+) -> Totals:
+    """A run up to the label `newest`. `counted` are the sums after the warm-up (see `Stretch.begin`); None: there is none,
+    and the rows say it all. The distributions are the merged ones of the task: those of the warm-up never were recorded."""
+    rows = list(rows)
+    return Totals(
+        counters=add(row.counters for row in rows) if counted is None else counted,
+        uncovered=books(plan, rows).uncovered,
+        measured_s=measured_s(plan.started_at, plan.duration_s, warm_up_s, newest),
+        response=counts_of(response),
+        service=counts_of(service),
+    )

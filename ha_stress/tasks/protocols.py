@@ -1,0 +1,31 @@
+"""What a task speaks, and so which engines run it. Pure."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from ha_stress.tasks.scenario import Scenario
+from ha_stress.tasks.spec import HttpRequest
+
+#: What an exchange engine takes to start and to load its libraries, on a busy machine.
+EXCHANGE_START_S: Final = 1.0
+
+
+class Work(Protocol):
+    """A task, or a share of one."""
+
+    @property
+    def request(self) -> HttpRequest: ...
+    @property
+    def mix(self) -> tuple[HttpRequest, ...]: ...
+    @property
+    def scenario(self) -> Scenario | None: ...
+
+
+def is_plain_http(work: Work) -> bool:
+    """Whether the fast engine can run it: HTTP/1.1 and nothing else. A mix of protocols is run by exchange engines as a
+    whole, so that its proportions hold."""
+    return work.scenario is None and all(
+        urlsplit(request.url).scheme in ("http", "https") and not request.http2 for request in (work.request, *work.mix)
+    )

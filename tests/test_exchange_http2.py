@@ -1,0 +1,69 @@
+"""HTTP/2 through the exchange engine: in the clear with prior knowledge, in TLS agreed upon."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ha_stress.tasks.checks import parse_check
+from tests.engine_support import part, share, unused_port
+from tests.exchange_support import asgi_server, exchange_rig, hang_up, reset, self_signed, tcp_server, versions
+
+
+async def test_several_streams_share_a_connection() -> None:
+    checks = (parse_check("body == 2 hello"), parse_check("status in 200-299"))
+    async with asgi_server(versions) as server, exchange_rig() as rig:
+        url = f"http://127.0.0.1:{server.port}/"
+        asked = share(url, part(150, 100), http2=True, method="POST", body=b"hello")
+        await rig.pool.apply([replace(asked, checks=checks)])
+        books = await rig.settled()
+        assert (books.completed, books.failed, books.wrong) == (100, {}, 0)
+        assert books.statuses == {"200": 100}
+        assert books.connected == 1
+
+
+async def test_a_status_of_an_error_is_wrong_unless_a_check_says_otherwise() -> None:
+    async with asgi_server(versions) as server, exchange_rig() as rig:
+        asked = share(f"http://127.0.0.1:{server.port}/status/503", part(100, 10), http2=True)
+        wanted = replace(asked, task="wanted", checks=(parse_check("status == 503"),))
+        await rig.pool.apply([asked, wanted])
+        await rig.settled()
+        assert (rig.of("t").wrong, rig.of("t").checks) == (10, {"status<400": 10})
+        assert (rig.of("wanted").wrong, rig.of("wanted").statuses) == (0, {"503": 10})
+
+
+async def test_every_failure_has_its_kind() -> None:
+    async with (
+        asgi_server(versions) as server,
+        tcp_server(hang_up) as rude,
+        tcp_server(reset) as hostile,
+        exchange_rig() as rig,
+    ):
+        one = part(100, 5)
+        urls = {
+            "timeout": f"http://127.0.0.1:{server.port}/wait",
+            "closed": f"http://127.0.0.1:{rude.port}/",
+            "reset": f"http://127.0.0.1:{hostile.port}/",
+            "connect_refused": f"http://127.0.0.1:{unused_port()}/",
+            "not_allowed": "http://192.0.2.1/",
+        }
+        await rig.pool.apply([share(url, one, task=kind, http2=True, timeout_s=0.5) for kind, url in urls.items()])
+        await rig.settled()
+        assert {kind: rig.of(kind).failed for kind in urls} == {kind: {kind: 5} for kind in urls}
+
+
+async def test_tls_agrees_on_http2_and_a_mix_may_have_both_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path)
+    monkeypatch.setitem(os.environ, "SSL_CERT_FILE", str(certificate[1]))
+    async with asgi_server(versions, certificate) as server, exchange_rig() as rig:
+        url = f"https://localhost:{server.port}/"
+        new, old = share(url, part(50, 10), task="mixed", http2=True), share(url)
+        checked = replace(new, mix=(old.request,), checks=(parse_check("body contains 2"),))
+        await rig.pool.apply([checked])
+        books = await rig.settled()
+        assert (books.completed, books.failed, books.wrong, books.connected) == (10, {}, 5, 2)
