@@ -10,10 +10,8 @@ happens: a PostgreSQL is stopped for 10 s, and then once more while the master i
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import secrets
-import signal
 import sys
 import tempfile
 import time
@@ -23,10 +21,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
 from bench.books_audit import Kill
-from bench.books_cluster import FAILURES, REDIS, SENTINEL, Books, running
-from bench.books_figures import MASTER, WORKER, report_of, table, verdicts
-from ha_stress.base.errors import UserError
+from bench.books_cluster import Books, running
+from bench.books_figures import MASTER, REDIS, SENTINEL, WORKER, report_of, table, verdicts
+from bench.command import carry_out, conditions, parser_of, say
+from bench.witness import BenchFailed
 from tests.postgresql import NoPostgreSQL, PostgreSQL, private_postgresql
 
 EVERY_S: Final = 5.0
@@ -46,6 +47,13 @@ OUTAGES_SECONDS_MIN: Final = 45.0
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
+    try:
+        return _measure(options)
+    except (NoPostgreSQL, httpx.HTTPError) as error:
+        raise BenchFailed(str(error)) from None
+
+
+def _measure(options: argparse.Namespace) -> dict[str, Any]:
     load_before = os.getloadavg()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
@@ -63,14 +71,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             kill_in_turn(books, options.seconds)
         books.wait_ended()
         report = report_of(books.evidence())
-    conditions = {
+    circumstances = {
         "seed": options.seed,
         "database": url.partition(":")[0] or "sqlite",
         "cores": os.cpu_count(),
         "load_average_before": round(load_before[0], 2),
         "load_average_after": round(os.getloadavg()[0], 2),
     }
-    return report | {"conditions": conditions}
+    return report | {"conditions": circumstances}
 
 
 def kill_in_turn(books: Books, seconds: float) -> None:
@@ -118,7 +126,7 @@ def _sleep_until(unix_s: float) -> None:
 
 
 def _say(books: Books, words: str) -> None:
-    print(f"{time.time() - books.started_at:>6.1f} s  {words}", file=sys.stderr, flush=True)
+    say(f"{time.time() - books.started_at:>6.1f} s  {words}")
 
 
 def _number(low: float, high: float) -> Any:
@@ -132,9 +140,7 @@ def _number(low: float, high: float) -> Any:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.books", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
+    parser = parser_of("books", __doc__)
     parser.add_argument("--seconds", type=_number(5, 86_400), default=60.0, help="of load (default 60)")
     parser.add_argument("--rate", type=_number(1, 1_000_000), default=21_000.0, help="per second (default 21000)")
     parser.add_argument("--seed", type=int, default=None, help="who is killed and when exactly (default: random)")
@@ -142,7 +148,6 @@ def _options() -> argparse.Namespace:
         "--database", default="", metavar="URL", help="or 'postgresql' for a private one (default: an SQLite file)"
     )
     parser.add_argument("--database-outage", action="store_true", help="stop a private PostgreSQL instead of killing")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args()
     if options.seed is None:
         options.seed = secrets.randbelow(1_000_000)
@@ -153,19 +158,14 @@ def _options() -> argparse.Namespace:
     return options
 
 
+def _shown(report: dict[str, Any]) -> str:
+    return "\n".join([conditions(report), table(report), *verdicts(report)])
+
+
 def main() -> int:
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
-    try:
-        report = measure(options)
-    except (*FAILURES, NoPostgreSQL) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    if options.json:
-        print(json.dumps(report))
-    else:
-        print(table(report), *verdicts(report), sep="\n")
-    return 0 if all(goal["met"] for goal in report["goals"]) else 1
+    _, code = carry_out(lambda: measure(options), _shown, as_json=options.json)
+    return code
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ha_stress.tasks.ledger import Row
-from ha_stress.tasks.schedule import Holder, Plan, Revision
+from ha_stress.tasks.schedule import Holder, Plan
 from ha_stress.worker.signature import sender_name
 
 CELLS: Final = 97
@@ -42,7 +42,7 @@ class Sender:
     """One process: its own words (the ledger) beside those of plan and server.
 
     `counted` - `started` is what the server got and no frame told of: only a process that was killed may have any.
-    `unsent_frame_s` is how long before its end the first arrival was due that it did not account for.
+    `unsent_frame_s` is in how many seconds so many of its arrivals are due.
     """
 
     holder: Holder
@@ -116,38 +116,27 @@ def _sender(
     # Twice by the books: more accounted for than was owned. Twice by the server: a cell came more often than it was owned.
     by_books = sum(max(0, told[number].intended - mine.get(number, Counter()).total()) for number in told)
     by_server = sum(max(0, count - whole[int(cell)]) for cell, count in cells.items())
+    started, counted = sum(counters.started for counters in told.values()), sum(cells.values())
+    untold, rate = counted - started, 0.0 if ended_at is None else _rate_at(plan, holder, ended_at)
     return Sender(
         holder=holder,
         killed=ended_at is not None,
         owned=whole.total(),
         intended=sum(counters.intended for counters in told.values()),
-        started=sum(counters.started for counters in told.values()),
-        counted=sum(cells.values()),
+        started=started,
+        counted=counted,
         duplicates=max(by_books, by_server),
-        unsent_frame_s=0.0 if ended_at is None else _unsent_frame_s(plan, holder, told, ended_at),
+        unsent_frame_s=untold / rate if untold > 0 and rate else 0.0,
     )
 
 
-def _unsent_frame_s(plan: Plan, holder: Holder, told: Mapping[int, Any], ended_at: float) -> float:
-    spans = [0.0]
-    for revision in plan.revisions:
-        due_s = _due_s(revision, holder, told[revision.number].intended if revision.number in told else 0)
-        if due_s is not None:
-            spans.append(ended_at - plan.started_at - due_s)
-    return max(spans)
-
-
-def _due_s(revision: Revision, holder: Holder, ordinal: int) -> float | None:
-    """When the holder's arrival number `ordinal` of this revision is due; None if it has no such one."""
-    if holder not in revision.holders or revision.rate <= 0:
-        return None
-    index = revision.holders.index(holder)
-    slots = [slot for slot, owner in enumerate(revision.table) if owner == index]
-    if not slots:
-        return None
-    cycle, rest = divmod(ordinal, len(slots))
-    position = cycle * len(revision.table) + slots[rest]
-    return None if position >= (revision.limit or 0) else revision.at_s + position / revision.rate
+def _rate_at(plan: Plan, holder: Holder, at: float) -> float:
+    """Arrivals per second that were this holder's at that Unix time; 0.0 if none were."""
+    for revision in reversed(plan.revisions):
+        if revision.at_s <= at - plan.started_at:
+            owned = [slot for slot in revision.table if revision.holders[slot] == holder]
+            return revision.rate * len(owned) / len(revision.table)
+    return 0.0
 
 
 def covered_again_s(plan: Plan, kill: Kill) -> float | None:

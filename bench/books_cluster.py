@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Iterator
@@ -11,15 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import redis
 import trio
 
+from bench import books_figures
 from bench.books_audit import CELLS, Flow, Kill
-from bench.books_figures import MASTER, WORKER, Evidence
+from bench.books_figures import Evidence
 from bench.books_target import MOMENT_S
-from bench.witness import BenchFailed, wait_until
+from bench.witness import wait_until
 from chaos.outside import Outside, Snapshot
-from ha_stress.base.errors import HaStressError, Unavailable
+from ha_stress.base.errors import Unavailable
 from ha_stress.base.ids import new_task_id
 from ha_stress.cli import processes
 from ha_stress.cli.local import LocalCluster, LocalSpec
@@ -36,8 +35,6 @@ IN_FLIGHT_MAX: Final = 8_192
 WHOLE_S_MAX: Final = 30.0
 PLANNED_S_MAX: Final = 10.0
 ENDED_S_MAX: Final = 60.0
-SENTINEL: Final = "sentinel"
-REDIS: Final = "redis"
 
 
 class Books:
@@ -61,8 +58,8 @@ class Books:
 
     # The load.
 
-    def load(self, rate: float, seconds: float) -> None:
-        """Begin; returns when the plan is made. Arrival number n asks for cell n mod CELLS."""
+    def load(self, rate: float, seconds: float | None) -> None:
+        """Begin, for so long or until `stop`; returns when the plan is made. Arrival number n asks for cell n mod CELLS."""
         self.wait_whole()
         self.rate = rate
         first, *others = (f"{self.target_url}/{cell}" for cell in range(CELLS))
@@ -71,6 +68,9 @@ class Books:
         self._client.create_task(wanted)
         wait_until("the task is planned", lambda: self._started() > 0, PLANNED_S_MAX)
         self.started_at = self._started()
+
+    def stop(self) -> None:
+        self._client.stop_task(self.task)
 
     def _started(self) -> float:
         return float(self._detail().get("started_at") or 0.0)
@@ -90,20 +90,25 @@ class Books:
     def kill(self, what: str) -> str:
         """kill -9 of one of that kind, by the dice; its name."""
         before = self._look()
-        name = {
-            MASTER: lambda: before.node,
-            WORKER: lambda: self.dice.choice(sorted(info.id for info in before.workers())),
-            SENTINEL: lambda: self.dice.choice(sorted(self.cluster.sentinels)),
-            REDIS: lambda: REDIS,
-        }[what]()
-        at = self.cluster.kill_redis() if what == REDIS else self.cluster.kill(name)
+        name = self._drawn(what, before)
+        at = self.cluster.kill_redis() if what == books_figures.REDIS else self.cluster.kill(name)
         info = before.nodes.get(name)
         holder = Holder(info.id, info.incarnation) if info is not None else None
         self.kills.append(Kill(what=what, name=name, at=at, holder=holder, epoch=before.epoch))
         return name
 
+    def _drawn(self, what: str, before: Snapshot) -> str:
+        match what:
+            case books_figures.WORKER:
+                return self.dice.choice(sorted(info.id for info in before.workers()))
+            case books_figures.SENTINEL:
+                return self.dice.choice(sorted(self.cluster.sentinels))
+            case books_figures.MASTER:
+                return before.node
+        return books_figures.REDIS
+
     def restart(self, what: str, name: str) -> None:
-        if what == REDIS:
+        if what == books_figures.REDIS:
             self.cluster.restart_redis()
             return
         child = self.cluster.restart(name)
@@ -118,17 +123,18 @@ class Books:
             self.frames_lost[f"{info.id}/{info.incarnation}"] = info.frames_lost
         return seen
 
-    def wait_whole(self) -> None:
-        """Everybody is there, one acts, and once there is load every worker has a share of it."""
-        wait_until("everybody is back and has a share", self._whole, WHOLE_S_MAX)
+    def wait_whole(self, nodes: int = NODES) -> None:
+        """So many nodes are there, one acts, and once there is load everybody who should has a share of it."""
+        wait_until("everybody is back and has a share", lambda: self._whole(nodes), WHOLE_S_MAX)
 
-    def _whole(self) -> bool:
+    def _whole(self, nodes: int) -> bool:
         seen = self._look()
         pids = {child.pid for child in self.cluster.nodes.values() if child.alive}
-        workers = {(info.id, info.incarnation) for info in seen.workers()}
+        working = seen.workers() or list(seen.nodes.values())  # the master only where there is nobody else
+        able = {(info.id, info.incarnation) for info in working}
         there = (
             seen.master is not None
-            and len(pids) == NODES
+            and len(pids) == nodes
             and {info.pid for info in seen.nodes.values()} == pids
             and all(info.role in (Role.WORKER, Role.MASTER) for info in seen.nodes.values())
             and all(child.alive for child in self.cluster.sentinels.values())
@@ -136,7 +142,7 @@ class Books:
         if not there or not self.started_at:
             return there
         newest = self._detail().get("plan", ())[-1:]
-        return bool(newest) and {(one["node"], one["incarnation"]) for one in newest[0]["shares"]} == workers
+        return bool(newest) and {(one["node"], one["incarnation"]) for one in newest[0]["shares"]} == able
 
     def evidence(self) -> Evidence:
         """Call it once the task has ended."""
@@ -186,7 +192,3 @@ def _target(directory: Path) -> Iterator[str]:
         yield str(child.ready["url"])
     finally:
         child.kill_tree()
-
-
-#: What a run may end with, other than a report.
-FAILURES: Final = (BenchFailed, HaStressError, redis.RedisError, httpx.HTTPError, json.JSONDecodeError)

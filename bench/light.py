@@ -135,6 +135,7 @@ class LightNodes:
         for name in names:
             node = self.nodes[name]
             keys = (self._keys.nodes, self._keys.node(name))
+            channels = (self._keys.info_channel, self._keys.newcomers_channel)
             self._publish(keys, (name, node.incarnation, encode(node.info()), expiry_ms, *channels))
         self._pipeline.execute()
 

@@ -159,9 +159,9 @@ class _Process:
             raise Unreadable(f"what it said cannot be read: {error!r}") from None
 
     def errors(self) -> str:
-        """The last line that it complained with."""
-        lines = Path(self.directory, "stderr").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it gave no reason"
+        """The last line that it complained with; of a group of exceptions that is what they are drawn with and no word."""
+        lines = Path(self.directory, "stderr").read_text(errors="replace").splitlines()
+        return next((line.strip(" |") for line in reversed(lines) if any(map(str.isalpha, line))), "it gave no reason")
 
 
 def _start(command: list[str], out: IO[bytes], err: IO[bytes]) -> subprocess.Popen[bytes]:

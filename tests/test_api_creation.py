@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from ha_stress.api import allowed
-from ha_stress.api.allowed import check_targets
+from ha_stress.api.allowed import check_targets, lookups
 from ha_stress.api.app import create_app
 from ha_stress.base.errors import NotAllowed
 from ha_stress.base.limits import INLINE_BODIES_BYTES_MAX, INLINE_BODY_BYTES_MAX, REQUEST_BODY_BYTES_MAX
@@ -95,12 +95,19 @@ async def test_a_scenario_with_data_is_stored_and_the_data_named(api: Api) -> No
         ({"profile": {"stages": [{"duration_s": 0, "begin": 1, "end": 1}]}}, "stage 1"),
         ({"scenario": {"name": "s", "source": "def"}}, "not Python"),
         ({"scenario": {"name": "s", "source": "", "feeders": [{"name": "f", "csv": "a\n"}]}}, "no rows"),
-        ({"scenario": {"name": "s", "source": "\ud800"}}, "UTF-8"),
         ({"requests": [{"url": "http://h/"}] * 1000}, "requests"),
     ],
 )
 async def test_what_cannot_be_run_is_refused_in_one_sentence(api: Api, change: dict[str, Any], says: str) -> None:
     assert says in await api.refused("POST", "/tasks", TASK | change, status=400)
+
+
+async def test_text_that_has_no_utf_8_form_is_refused(api: Api) -> None:
+    """Half of a surrogate pair, which JSON can write."""
+    for field in ('"scenario": {"name": "s", "source": "\\ud800"}', '"body": "\\ud800"', '"expect": "\\ud800"'):
+        content = '{"url": "ws://127.0.0.1:1/", "rate": 1, ' + field + "}"
+        answer = await api.http.post("/api/v1/tasks", content=content, headers={"content-type": "application/json"})
+        assert answer.status_code == 400 and "UTF-8" in answer.json()["error"]
 
 
 # Large
@@ -184,11 +191,11 @@ async def test_a_name_is_judged_by_its_addresses(monkeypatch: pytest.MonkeyPatch
         monkeypatch, {"shop": ["198.51.100.1", "10.0.0.1"], "bank": ["198.51.100.2"], "cloud": ["169.254.169.254"]}
     )
     default = AllowedTargets.parse()
-    await check_targets(spec_of("shop"), default)  # one of them may be loaded: engines use that one
-    await check_targets(spec_of("shop", "nobody.invalid"), default)  # engines will count it as failed
+    await check_targets(spec_of("shop"), default, lookups())  # one of them may be loaded: engines use that one
+    await check_targets(spec_of("shop", "nobody.invalid"), default, lookups())  # engines will count it as failed
     for host in ("bank", "cloud"):
         with pytest.raises(NotAllowed, match=f"{host} is 1"):
-            await check_targets(spec_of("shop", host), default)
+            await check_targets(spec_of("shop", host), default, lookups())
 
 
 async def test_a_resolver_that_hangs_does_not_hold_up_the_creation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +206,7 @@ async def test_a_resolver_that_hangs_does_not_hold_up_the_creation(monkeypatch: 
     monkeypatch.setattr(allowed, "LOOKUP_TIMEOUT_S", 0.1)
     try:
         with trio.fail_after(2):
-            await check_targets(spec_of(*(f"host{n}" for n in range(20))), AllowedTargets.parse())
+            await check_targets(spec_of(*(f"host{n}" for n in range(20))), AllowedTargets.parse(), lookups())
     finally:
         released.set()
 

@@ -178,7 +178,7 @@ def test_all_shares_together_are_the_process_and_each_alone_is_one_of_its_rate()
 
 
 @given(seed=st.integers(0, 2**53 - 1), numbers=st.lists(st.integers(0, 10**12), min_size=1, max_size=8, unique=True))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_a_sequence_is_the_same_from_wherever_it_is_looked_at(seed: int, numbers: list[int]) -> None:
     wandering = Exponentials(seed)
     for number in numbers:
@@ -198,7 +198,7 @@ FOR_EVER = [0.8309929099058773, 0.9214266279003687, 243.9424681151444, 244.34435
 
 
 @given(seed=st.integers(0, 100), number=st.integers(0, 10**5), profile=profiles)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_cuts_at_random_arrivals_agree_with_them(seed: int, number: int, profile: Profile) -> None:
     arrivals = arrivals_of(replace(profile, poisson_seed=seed), 50.0)
     due_s = arrivals.due_s(number)

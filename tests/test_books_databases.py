@@ -181,13 +181,16 @@ async def test_the_same_history_gives_the_same_answers_and_the_same_books_on_bot
     seed: int, server: PostgreSQL, tmp_path: Path
 ) -> None:
     async with both(server, tmp_path, f"same{seed}") as (sqlite, postgresql):
-        met = set()
         for number, step in enumerate(history(seed)):
-            answer = await outcome(step, sqlite)
-            assert answer == await outcome(step, postgresql), f"step {number}"
-            met.add(answer if isinstance(answer, str) else type(answer).__name__)
-        assert {"Committed", "Fenced", "NoneType", "Conflict"} <= met
+            assert await outcome(step, sqlite) == await outcome(step, postgresql), f"step {number}"
         assert await everything(sqlite) == await everything(postgresql)
+
+
+async def test_such_a_history_has_all_kinds_of_answers_in_it(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        answers = [await outcome(step, store) for step in history(1)]
+    kinds = {answer if isinstance(answer, str) else type(answer).__name__ for answer in answers}
+    assert kinds == {"Committed", "NoneType", "Conflict", "Fenced"}
 
 
 async def test_a_database_that_dies_between_and_during_writes_has_the_same_books_in_the_end(
@@ -227,34 +230,37 @@ def wait_s(begin: float, seconds: float) -> None:
 def test_without_its_database_the_load_goes_on_and_after_a_workers_death_the_rate_is_back(
     server: PostgreSQL, tmp_path: Path
 ) -> None:
-    """PostgreSQL is away for 3 s, the master dies meanwhile, and later a worker: the books are exact, arrival by arrival."""
+    """PostgreSQL is away for 3 s and the master dies meanwhile. Then the one worker that is left dies, and the master works
+    itself. The books are exact, arrival by arrival."""
     server.create_database("outage")
     with running(tmp_path, server.url("outage"), seed=1) as cluster:
-        cluster.load(600.0, 11.0)
+        cluster.load(600.0, None)
         begin = cluster.started_at
-        wait_s(begin, 0.8)
+        wait_s(begin, 0.5)
         cluster.kills.append(Kill(what="database", name="postgresql", at=time.time()))
         server.stop()
         try:
-            wait_s(begin, 1.3)
-            killed = cluster.kill(MASTER)
-            wait_s(begin, 3.8)
+            wait_s(begin, 1.0)
+            cluster.kill(MASTER)
+            wait_s(begin, 3.5)
         finally:
             server.start()
-        cluster.restart(MASTER, killed)
-        cluster.wait_whole()
-        assert time.time() < begin + 8.5, "too slow to see what comes after a worker's death"
+        cluster.wait_whole(2)
+        time.sleep(0.5)  # the hand-over is planned ahead
         cluster.kill(WORKER)
+        cluster.wait_whole(1)
+        time.sleep(1.5)
+        cluster.stop()
         cluster.wait_ended()
         report = report_of(cluster.evidence())
     missed = [goal["name"] for goal in report["goals"] if not goal["met"]]
     assert [name for name in missed if name != "requests per second in sum" and "after detection" not in name] == []
-    assert report["planned"] == report["intended"] == 6600
+    assert report["planned"] == report["intended"]
     assert (report["dropped"], report["duplicates"], report["frames_lost"]) == (0, 0, 0)
     database, master, worker = report["kills"]
     assert database["uncovered"] == master["uncovered"] == 0
     assert worker["uncovered"] == report["uncovered"]
-    # A busy machine may take its time; what counts is that it does not take a lease or an information to expire.
+    # A busy machine may take its time, but not as long as a description takes to expire.
     assert worker["detection_s"] is not None and worker["gap_s"] is not None and worker["back_s"] is not None
     assert worker["gap_s"] < worker["detection_s"] + 1.5
     assert worker["back_s"] < worker["detection_s"] + 2.0

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ha_stress.drivers.stress.breach import Course, breaches, course_of, stored_of
-from ha_stress.drivers.stress.core import SavePlan, Task, World, reconcile
+from ha_stress.drivers.stress.core import EndTask, SavePlan
 from ha_stress.tasks.judging import Second, Stretch, Totals, judge
 from ha_stress.tasks.ledger import Counters
 from ha_stress.tasks.spec import Status, Wanted
 from ha_stress.tasks.thresholds import parse_threshold
-from tests.test_master_core import A, M, info, spec_of, task_of, world_of
+from tests.test_master_core import Play, node
 
 STRETCH = Stretch(begin=101, full=(101, None))
-RATE = parse_threshold("rate>=10 over 2s abort")
 
 
 def second(label: int, started: int) -> Second:
@@ -83,3 +82,33 @@ def test_a_rate_over_a_moment_aborts_nothing() -> None:
     judged = judge(thresholds, Totals(counters=Counters(), uncovered=0, measured_s=1.0), {}, final=False)
     assert breaches(judged, {}, thresholds, started_at=100.0, measured_s=1.0, newest=101) == {}
     assert breaches(judged, {}, thresholds, started_at=100.0, measured_s=3.0, newest=103)
+
+
+ABORTED = {"aborted": {"threshold": "failed<1 abort", "observed": 3.0, "at": 0.0, "after_s": 2.0}}
+
+
+def test_a_breach_ends_the_schedule_and_says_why() -> None:
+    play = Play(node("a"), duration_s=60.0)
+    play.look()
+    play.found = ABORTED
+    decision = play.look(5.0)
+    assert isinstance(decision, SavePlan)
+    assert [note.name for note in decision.notes] == ["+aborted"]
+    assert decision.notes[0].cause == "threshold 'failed<1 abort' is broken"
+    assert (play.task.status, play.task.wanted) == (Status.STOPPING, Wanted.RUN)
+    assert play.task.outcome == ABORTED
+    assert play.plan.duration_s is not None and play.plan.duration_s < 6.0
+
+
+def test_a_new_master_reads_of_the_breach_in_the_outcome_and_keeps_the_end() -> None:
+    play = Play(node("a"), duration_s=60.0)
+    play.look()
+    play.found = ABORTED
+    play.look(5.0)
+    before, play.found = play.plan, {}
+    assert play.look(0.1) is None, "the schedule has its end already"
+    play.account(*play.plan.newest.holders)
+    decision = play.look(2.0)
+    assert isinstance(decision, EndTask)
+    assert (play.plan, play.task.outcome) == (before, ABORTED)
+    assert "+aborted" not in [note.name for note in decision.notes]

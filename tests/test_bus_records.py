@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from ha_stress.base.errors import Conflict, Fenced, ProtocolError
-from ha_stress.base.limits import FAILOVERS_KEPT_MAX
+from ha_stress.base.limits import ASSIGNMENTS_PER_SEND_MAX, FAILOVERS_KEPT_MAX
 from ha_stress.bus.client import Bus, Hint, Resubscribed, open_bus
 from ha_stress.cluster.events import Event
 from ha_stress.cluster.mastership import Mastership
@@ -117,6 +117,21 @@ async def test_a_description_is_published_and_a_leave_is_an_empty_hint(bus: Bus)
     assert await bus.nodes() == []
 
 
+async def test_the_first_words_of_a_process_and_no_others_are_hinted_at_for_those_who_watch_newcomers(bus: Bus) -> None:
+    async with bus.subscribe(bus.keys.newcomers_channel) as hints:
+        await expect(hints, Resubscribed())
+        for incarnation in ("1", "1", "2"):
+            await bus.register("a", incarnation)
+            await bus.publish_info(info("a", incarnation), 5)
+            await bus.publish_info(info("a", incarnation), 5)
+        await bus.remove_node("a", "2")
+        await bus.register("b", "1")
+        await bus.publish_info(info("b", "1"), 5)
+        with trio.fail_after(5):
+            named = [await hints.receive() for _ in range(3)]
+    assert named == [Hint(bus.keys.newcomers_channel, name) for name in (b"a", b"a", b"b")]
+
+
 async def test_a_dead_process_cannot_speak_for_its_successor(bus: Bus) -> None:
     await bus.register("a", "1")
     await bus.publish_info(info("a", "1"), 30)
@@ -153,6 +168,14 @@ async def test_an_assignment_is_written_and_the_node_is_told(bus: Bus) -> None:
         await bus.assign(MASTER, assignment(3, 1))
         await expect(hints, Hint(bus.keys.task_channel("w"), b"3:1"))
     assert await bus.assignment("w") == assignment(3, 1)
+
+
+async def test_the_assignments_of_many_nodes_are_read_at_once(bus: Bus) -> None:
+    await bus.repair(MASTER)
+    nodes = [f"n{number}" for number in range(ASSIGNMENTS_PER_SEND_MAX + 2)]
+    await bus.assign_all(MASTER, [assignment(3, 1, node) for node in nodes[1:]])
+    assert await bus.assignments(nodes) == [assignment(3, 1, node) for node in nodes[1:]]
+    assert await bus.assignments([]) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from ha_stress.cli import main as cli
-from ha_stress.cli.run_command import EXIT_BOOKS, EXIT_REQUESTS, EXIT_TIMEOUT, exit_code
 
 
 def call(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -177,28 +176,3 @@ def test_a_standard_file_that_is_closed_or_full_is_no_defect(redirection: str, c
     command = f"{sys.executable} -m ha_stress {redirection}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", says)
-
-
-@pytest.mark.parametrize(
-    ("change", "books", "code"),
-    [
-        ({}, {}, 0),
-        ({}, {"completed": 9, "failed": 1}, EXIT_REQUESTS),
-        ({}, {"started": 9, "completed": 9, "dropped": 1}, EXIT_REQUESTS),
-        ({}, {"balanced": False}, EXIT_BOOKS),
-        ({"status": "stopping"}, {}, EXIT_TIMEOUT),
-    ],
-)
-def test_the_exit_code_of_a_run_says_what_the_books_say(
-    change: dict[str, str], books: dict[str, object], code: int
-) -> None:
-    whole = {
-        "intended": 10,
-        "started": 10,
-        "completed": 10,
-        "failed": 0,
-        "dropped": 0,
-        "uncovered": 0,
-        "balanced": True,
-    }
-    assert exit_code({"status": "ended", "books": whole | books} | change) == code

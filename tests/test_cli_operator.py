@@ -22,6 +22,7 @@ from ha_stress.cli.gaps import Gaps
 from ha_stress.cli.local import LocalCluster, LocalSpec
 from ha_stress.cli.operator_views import doctor_view, explain_view
 from ha_stress.cli.processes import Child
+from tests.engine_support import target_process
 from tests.redis_server import plain_client
 from tests.test_cli_views import STATUS
 
@@ -248,6 +249,26 @@ def shell(cluster: LocalCluster, capsys: pytest.CaptureFixture[str], monkeypatch
     for name in [name for name in os.environ if name.startswith("HA_STRESS")]:
         monkeypatch.delenv(name)
     return Shell(cluster, capsys)
+
+
+@pytest.mark.cluster
+def test_every_load_of_the_cluster_has_ended_a_second_after_the_word(shell: Shell) -> None:
+    with target_process() as target:
+        for number in range(3):
+            shell.run("task", "create", target.url, "--rate", "100", "--id", f"stop-{number}")
+        until(lambda: target.counted() > 300, "the load runs")
+        assert sorted(shell.json("stop", "--all")["stopped"]) == ["stop-0", "stop-1", "stop-2"]
+        time.sleep(1.0)
+        counted = target.counted()
+        time.sleep(0.3)
+        assert target.counted() == counted
+    until(lambda: shell.json("stop", "--all")["stopped"] == [], "the books are closed")
+    books = [shell.json("task", "show", f"stop-{number}")["books"] for number in range(3)]
+    assert sum(one["started"] for one in books) == counted and all(one["balanced"] for one in books)
+    assert "Nothing to stop" in shell.run("stop", "--all")
+    shell.run("stop", code=2)
+    shell.run("stop", "stop-0", code=2)
+    shell.run("task", "create", "http://198.51.100.7/", "--rate", "1", code=9)
 
 
 @pytest.mark.cluster

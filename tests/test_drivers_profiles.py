@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import trio
 
+from ha_stress.base.errors import Conflict
 from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.cluster.events import Event
+from ha_stress.store.store import open_store
 from ha_stress.tasks.profile import Profile
 from ha_stress.tasks.profile_text import parse_profile
+from ha_stress.tasks.spec import HttpRequest, TaskSpec
 
 from .engine_support import target_process
 from .redis_server import cluster, valkey
@@ -92,9 +96,24 @@ async def test_users_of_a_dead_worker_begin_anew_and_the_task_ends_when_all_have
             totals = await ended(master.store, task)
             assert totals.balanced
             assert (totals.planned, totals.uncovered, totals.dropped) == (None, 0, 0)
-            assert totals.started == totals.completed + totals.failed
+            assert all(row.counters.under_way == 0 for row in await master.store.rows(task) if row.holder.node == "a")
             plan = (await master.store.task(task)).plan
             assert plan is not None
             assert [holder.node for holder in plan.newest.holders] == ["a"]
             closed = {(row.holder.node, row.revision): row.counters.closed for row in await master.store.rows(task)}
             assert closed["a", plan.newest.number] == 9
+
+
+async def test_a_rate_that_is_set_is_all_that_a_task_keeps_of_its_rates_and_users_have_none(tmp_path: Path) -> None:
+    request = HttpRequest(url="http://127.0.0.1/")
+    profile = replace(parse_profile("ramp 0..9 in 1s"), poisson_seed=3)
+    async with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        await store.create_task(TaskSpec(id="p", name="p", request=request, rate=0.0, profile=profile))
+        await store.set_rate("p", 0.0)
+        record = await store.task("p")
+        assert (record.spec.rate, record.spec.profile, record.intent) == (0.0, Profile(poisson_seed=3), 2)
+        await store.set_rate("p", 0.0)
+        assert (await store.task("p")).intent == 2
+        await store.create_task(TaskSpec(id="u", name="u", request=request, rate=0.0, users=3))
+        with pytest.raises(Conflict, match="has no rate"):
+            await store.set_rate("u", 5.0)

@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from ha_stress.engines import histogram
+from ha_stress.tasks.checks import parse_check
 from ha_stress.tasks.scenario import Feeder, Scenario
 from ha_stress.tasks.schedule import TaskShare
 from tests.engine_support import part, share, unused_port
@@ -204,3 +205,31 @@ async def scenario(user):
         await rig.pool.apply([])
         books = await rig.settled(2)
         assert books.failed == {"cancelled": books.started}
+
+
+async def test_code_that_blocks_the_engine_is_ended_and_others_go_on() -> None:
+    source = """
+import time
+async def scenario(user):
+    while user.number == 3:
+        try:
+            time.sleep(60)
+        except Exception:
+            pass
+"""
+    async with exchange_rig() as rig:
+        await rig.pool.apply([playing(source, part(50, 20))])
+        books = await rig.settled()
+        assert (books.completed, books.failed) == (19, {"scenario": 1})
+        assert "without waiting" in rig.complaints[0].cause
+
+
+async def test_the_names_of_checks_are_bounded_and_a_latency_may_be_asked_of_the_whole() -> None:
+    source = "async def scenario(user):\n    user.check(False, f'number {user.number}')"
+    async with exchange_rig() as rig:
+        asked = playing(source, part(400, 150))
+        await rig.pool.apply([replace(asked, checks=(parse_check("latency < 0.000001ms"),))])
+        books = await rig.settled()
+        assert (books.completed, books.wrong, books.checks["other checks"]) == (150, 150, 50)
+        assert books.checks["latency < 0.000001ms"] == 150
+        assert len(books.checks) == 102

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from ha_stress.base.errors import ConfigError
 from ha_stress.cli.import_files import parse_description
 from ha_stress.cli.main import main
+from ha_stress.cli.plan_file import read_plan
 from ha_stress.imports import har, openapi
 from ha_stress.imports.examples import OMIT, example_of
-from ha_stress.imports.imported import ImportedRequest
+from ha_stress.imports.imported import Imported, ImportedRequest
+from ha_stress.imports.plan import plan_toml
 
 # --- HAR ---
 
@@ -316,3 +319,25 @@ def test_the_commands_write_what_the_option_requests_reads(tmp_path: Path, capsy
     assert run("import", "curl", "wget http://h/") == 2
     assert run("import", "har", str(tmp_path / "none.har")) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_a_draft_of_a_plan_is_one_that_the_plan_reader_takes(tmp_path: Path) -> None:
+    (tmp_path / "pets.yaml").write_text(PETS)
+    out = tmp_path / "pets.toml"
+    assert run("import", "openapi", str(tmp_path / "pets.yaml"), "-H", 'X-"Q": \\', "-o", str(out)) == 0
+    (task,) = read_plan(out).tasks
+    assert (task["name"], task["rate"], task["duration_s"]) == ("pets", 1.0, 30.0)
+    sent = [task, *task["requests"]]
+    assert [one["url"] for one in sent] == [one.url for one in openapi.requests_of(pets()).requests]
+    assert all(['X-"Q"', "\\"] in one["headers"] for one in sent)
+    assert base64.b64decode(sent[1]["body_base64"]) == openapi.requests_of(pets()).requests[1].body
+
+
+def test_a_plan_joins_headers_of_one_name_and_refuses_bodies_that_are_not_text() -> None:
+    headers = (("Cookie", "a=1"), ("Cookie", "b=2"), ("Accept", "x"), ("Accept", "y"), ("D", "\x7f"))
+    text = plan_toml(Imported(requests=(ImportedRequest(url="http://h/", headers=headers, http2=True, weight=3),)), "p")
+    (request,) = tomllib.loads(text)["tasks"][0]["requests"]
+    assert request["headers"] == {"Cookie": "a=1; b=2", "Accept": "x, y", "D": "\x7f"}
+    assert (request["http2"], request["weight"]) == (True, 3)
+    with pytest.raises(ConfigError, match="not text"):
+        plan_toml(Imported(requests=(ImportedRequest(url="http://h/", body=b"\xff"),)), "p")

@@ -27,6 +27,7 @@ PURE: Final = (
     "ha_stress.worker",
     "ha_stress.node.core",
     "ha_stress.node.ownership",
+    "ha_stress.drivers.stress.breach",
     "ha_stress.drivers.stress.core",
     "ha_stress.drivers.stress.plan",
     "ha_stress.drivers.stress.table",

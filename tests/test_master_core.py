@@ -389,6 +389,29 @@ def test_assignments_are_the_full_state_of_every_member() -> None:
     assert again == desired, "a new master says the same"
 
 
+def test_users_are_fewer_than_nodes_and_one_of_the_spare_nodes_steps_in() -> None:
+    play = Play(node("a"), node("b"), node("c"), rate=0.0, duration_s=None)
+    play.task = replace(play.task, spec=replace(play.task.spec, users=2))
+    play.look()
+    assert play.nodes() == ["a", "b"]
+    assert play.look(1.0) is None
+    play.members = (MASTER, node("a"), node("c"))
+    decision = play.look(1.0)
+    assert play.nodes() == ["a", "c"]
+    assert decision is not None
+    assert decision.notes[0].detail["users"] == 2
+    play.intend(wanted=Wanted.STOP)
+    play.look(1.0)
+    assert play.look(LEAD_S) is None, "nobody has said yet that its users have stopped"
+    play.rows = [
+        Row(holder=holder, revision=revision.number, counters=Counters(closed=len(slots)))
+        for revision in play.plan.revisions
+        for holder, slots in revision.slots_by_holder().items()
+        if holder.node != "b"
+    ]
+    assert isinstance(play.look(0.1), EndTask)
+
+
 BOTH = "async def setup(): ...\nasync def teardown(data): ...\nasync def scenario(user): ...\n"
 
 

@@ -379,3 +379,13 @@ async def test_an_epoch_that_no_cluster_reaches_is_not_adopted() -> None:
                 await connection.send(Ping(sender="s1", number=1, record=absurd, voted_epoch=0, sentinels=3))
                 with pytest.raises(MeshUnavailable):  # the echo ends with the ProtocolError that it met
                     await connection.receive()
+
+
+async def test_who_is_refused_for_the_secret_is_told_so() -> None:
+    async with serving(secret="right") as port:
+        with pytest.raises(MeshUnavailable) as refused:
+            await round_trip(port, "wrong")
+        assert refused.value.refused_secret and not refused.value.refused
+    with pytest.raises(MeshUnavailable) as nobody:
+        await round_trip(port, "right")
+    assert nobody.value.refused and not nobody.value.refused_secret

@@ -103,7 +103,7 @@ def perform(plan: Plan, task: TaskSpec, step: Step, at_wall: float) -> tuple[Pla
             return plans.rebalance(plan, [(holder, 1.0) for holder in step.who], at_wall, "joined"), task
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(kind=st.sampled_from(sorted(PROFILES)), todo=steps("die", "join"))
 def test_shares_move_and_the_arrivals_stay_those_of_the_profile(kind: str, todo: list[Step]) -> None:
     task = spec(PROFILES[kind])
@@ -117,7 +117,7 @@ def test_shares_move_and_the_arrivals_stay_those_of_the_profile(kind: str, todo:
     assert [due for due, _ in sent] == pytest.approx(arrivals.dues_s(range(len(sent))), abs=1e-6)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(kind=st.sampled_from(sorted(PROFILES)), todo=steps("die", "join", "rate", "stop"))
 def test_any_sequence_of_changes_gives_each_arrival_to_one_engine(kind: str, todo: list[Step]) -> None:
     task = spec(PROFILES[kind])

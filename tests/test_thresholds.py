@@ -72,7 +72,8 @@ def seconds(*some: Second) -> Mapping[int, Second]:
 )
 def test_a_threshold_says_metric_and_limit(text: str, metric: str, operator: str, value: float, unit: Unit) -> None:
     found = parse_threshold(text)
-    assert found == Threshold(text=text, metric=metric, operator=operator, value=pytest.approx(value))
+    assert found.value == pytest.approx(value)
+    assert found == Threshold(text=text, metric=metric, operator=operator, value=found.value)
     assert unit_of(metric) is unit
 
 

@@ -1,9 +1,12 @@
-"""Which assignment a worker carries out."""
+"""Which assignment a worker carries out, and when it stops by itself."""
 
 from __future__ import annotations
 
-from ha_stress.tasks.schedule import Holder, NodeAssignment
-from ha_stress.worker.core import Apply, Keep, Refuse, WorkerCore, Yield
+from dataclasses import replace
+
+from ha_stress.tasks.schedule import Holder, NodeAssignment, Part, TaskShare
+from ha_stress.tasks.spec import HttpRequest
+from ha_stress.worker.core import Apply, Governed, Keep, Refuse, WorkerCore, Yield, muted
 
 ME = Holder("a", "i1")
 
@@ -72,3 +75,30 @@ def test_a_process_that_finds_its_successor_has_nothing_left_to_do() -> None:
     assert core.consider(assignment(1, 5, "i2"), 1) == Yield(to=Holder("a", "i2"))
     assert isinstance(core.consider(assignment(1, 3, "i0"), 1), Refuse), "that is its predecessor"
     assert applied(core, assignment(1, 6)), "unless it is given work again"
+
+
+# Whether anybody governs it
+
+
+def test_a_worker_is_an_orphan_once_there_was_no_sign_of_a_master_for_that_long() -> None:
+    governed = Governed(60.0, now=100.0)
+    assert not governed.orphaned(159.9)
+    assert governed.orphaned(160.0) and governed.orphaned(1e6)
+    governed.heard(200.0)
+    assert not governed.orphaned(259.0) and governed.silence_s(259.0) == 59.0
+    assert governed.orphaned(260.0)
+
+
+def test_zero_turns_the_policy_off() -> None:
+    assert not Governed(0.0, now=0.0).orphaned(1e9)
+
+
+def test_the_shares_of_an_orphan_start_nothing_and_users_pause() -> None:
+    request = HttpRequest(url="http://127.0.0.1/")
+    opened = Part(revision=1, at_s=0, rate=5, modulus=1, slots=(0,), limit=None)
+    closed = replace(opened, rate=0, users=1)
+    shares = [
+        TaskShare(task=name, request=request, in_flight_max=9, started_at=0, parts=(one,))
+        for name, one in (("open", opened), ("closed", closed))
+    ]
+    assert muted(shares) == [replace(shares[0], in_flight_max=0)]

@@ -20,16 +20,19 @@ from ha_stress.tasks.spec import TaskSpec
 #: A caller has given up soon after. What a resolver that hangs is asked for stays in its thread until it answers.
 LOOKUP_TIMEOUT_S: Final = 2.0
 
-_lookups: Final = trio.CapacityLimiter(API_LOOKUPS_MAX)
+
+def lookups() -> trio.CapacityLimiter:
+    """How many names a node looks up at once."""
+    return trio.CapacityLimiter(API_LOOKUPS_MAX)
 
 
-async def check_targets(spec: TaskSpec, allowed: AllowedTargets) -> None:
+async def check_targets(spec: TaskSpec, allowed: AllowedTargets, limiter: trio.CapacityLimiter) -> None:
     """NotAllowed names the first target of which no address may be loaded."""
     hosts = dict.fromkeys(urlsplit(request.url).hostname or "" for request in (spec.request, *spec.mix))
     found: dict[str, list[str]] = {}
 
     async def look_up(host: str) -> None:
-        found[host] = await trio.to_thread.run_sync(_addresses, host, limiter=_lookups, abandon_on_cancel=True)
+        found[host] = await trio.to_thread.run_sync(_addresses, host, limiter=limiter, abandon_on_cancel=True)
 
     with trio.move_on_after(LOOKUP_TIMEOUT_S):
         async with trio.open_nursery() as nursery:

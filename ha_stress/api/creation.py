@@ -98,6 +98,7 @@ def request_of(new: NewRequest, blobs: Blobs) -> HttpRequest:
     body = _body_of(new)
     if len(body) > REQUEST_BODY_BYTES_MAX:
         raise ConfigError(f"the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes")
+    _encoded("expect", new.expect)
     blob = blobs.take_large(body)
     return check_request(
         HttpRequest(

@@ -91,14 +91,23 @@ class Figures:
             "ha_stress_task_uncovered_arrivals", "Arrivals that belonged to a process that died.", labels=("task",)
         )
         received = counter("ha_stress_task_received_bytes", "Bytes of answers.", labels=("task",))
+        sent = counter("ha_stress_task_sent_bytes", "Bytes of requests.", labels=("task",))
+        connections = counter("ha_stress_task_connections", "Connections opened.", labels=("task",))
+        checks = counter("ha_stress_task_check_failures", "How often a check failed.", labels=("task", "check"))
+        cpu = counter("ha_stress_task_engine_cpu_seconds", "Processor time of the engines.", labels=("task",))
         for record, rows in tasks:
             task, totals = record.spec.id, books(record.plan, rows)
             rate.add_metric([task], 0.0 if record.status is Status.ENDED else record.spec.rate)
-            for kind in ("intended", "started", "completed", "failed", "dropped", "late"):
+            for kind in ("intended", "started", "completed", "failed", "dropped", "late", "wrong", "retried"):
                 arrivals.add_metric([task, kind], getattr(totals, kind))
             uncovered.add_metric([task], totals.uncovered)
             received.add_metric([task], totals.bytes_in)
-        yield from (statuses, rate, arrivals, uncovered, received)
+            sent.add_metric([task], totals.bytes_out)
+            connections.add_metric([task], totals.connected)
+            cpu.add_metric([task], totals.cpu_us / 1e6)
+            for check, count in totals.checks.items():
+                checks.add_metric([task, check], count)
+        yield from (statuses, rate, arrivals, uncovered, received, sent, connections, checks, cpu)
 
 
 async def figures_of(node: ApiNode, wall: Callable[[], float] = time.time) -> Figures:

@@ -172,6 +172,8 @@ IMPORT_BYTES_MAX: Final = 256 << 20
 WORKER_BLOBS_BYTES_MAX: Final = 256 << 20
 #: What the setup of a scenario may return, as JSON: it travels in every assignment.
 SETUP_DATA_BYTES_MAX: Final = 64 << 10
+#: Different texts that the checks of a scenario are counted under in one engine; more would not be read by anybody.
+SCENARIO_CHECKS_MAX: Final = 100
 #: What setup and teardown of a scenario may take each: a task that never begins, or ends, is worse than one that fails.
 ERRAND_S_MAX: Final = 60.0
 #: Setups and teardowns under way at once in the master's process; each is a process of its own.

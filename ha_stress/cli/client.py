@@ -24,8 +24,9 @@ TIMEOUT_S = 2.0
 LOOK_TIMEOUT_S = 8.0
 #: A node that adds the histograms of some thousand frames.
 SERIES_TIMEOUT_S = 20.0
-#: Megabytes of data are checked and stored, and names are looked up.
-CREATE_TIMEOUT_S = 15.0
+#: For a task names are looked up, and its data is checked and stored, at so many bytes a second at least.
+CREATE_TIMEOUT_S = 5.0
+CREATE_BYTES_PER_S = 1e6
 #: A listener of events hears a comment every few seconds; after this much silence the node is gone.
 STREAM_SILENCE_S = 15.0
 RETRY_S = 0.1
@@ -132,7 +133,8 @@ class Client:
     def create_task(self, task: dict[str, Any]) -> dict[str, Any]:
         """`task` needs an `id`: that makes trying again harmless."""
         assert task.get("id")
-        found: dict[str, Any] = self.call("POST", "/tasks", task, key="id", timeout_s=CREATE_TIMEOUT_S)
+        timeout_s = CREATE_TIMEOUT_S + len(json.dumps(task)) / CREATE_BYTES_PER_S
+        found: dict[str, Any] = self.call("POST", "/tasks", task, key="id", timeout_s=timeout_s)
         return found
 
     def tasks(self) -> list[dict[str, Any]]:

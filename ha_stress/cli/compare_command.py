@@ -80,7 +80,8 @@ def _table(found: Comparison) -> Table:
     from rich.text import Text
 
     from ha_stress.cli.layout import grid
-    from ha_stress.report.compare import METRICS, bounds
+    from ha_stress.report.compare import bounds
+    from ha_stress.report.metrics import METRICS
 
     table = grid("metric", "A", "B", "change", "bounds", "B is", right=("A", "B", "change", "bounds"))
     for metric, one in zip(METRICS, found.differences, strict=True):

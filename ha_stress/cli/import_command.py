@@ -1,4 +1,4 @@
-"""`ha-stress import ...`: requests that exist elsewhere, as the list that `--requests FILE` reads."""
+"""`ha-stress import ...`: requests that exist elsewhere, as the list that `--requests FILE` reads, or as a plan."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from ha_stress.imports.imported import Imported
 
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it here. [default: standard output]")
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="Write it here: a list, or a plan.toml. [default: standard output]"
+    ),
 ]
 Header = Annotated[
     list[str], typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Send it with each; repeatable.")
 ]
 
-import_app = typer.Typer(
-    name="import", help="Requests from curl, HAR and OpenAPI, for --requests FILE.", no_args_is_help=True
-)
+import_app = typer.Typer(name="import", help="Requests from curl, HAR and OpenAPI.", no_args_is_help=True)
 
 
 @import_app.command()
@@ -78,30 +79,41 @@ def openapi(
 
 
 def _show(found: Imported, header: list[str], out: Path | None, as_json: bool) -> None:
-    import json
-
-    from ha_stress.base.errors import ConfigError
     from ha_stress.cli.output import console, print_json
     from ha_stress.cli.parse import parse_headers
 
-    requests = found.with_headers(parse_headers(header)).to_api()
-    text = json.dumps(requests, indent=2, ensure_ascii=False) + "\n"
+    found = found.with_headers(parse_headers(header))
     if out is not None:
-        try:
-            out.write_text(text, "utf-8")
-        except OSError as error:
-            raise ConfigError(f"--out {out}: {error.strerror}") from None
+        _write(found, out)
     if as_json:
-        print_json({"requests": requests, "notes": list(found.notes)})
+        print_json({"requests": found.to_api(), "notes": list(found.notes)})
         return
     screen = console(stderr=True)
     for note in found.notes:
         screen.print(f"note: {note}", markup=False, soft_wrap=True)
     if out is None:
-        typer.echo(text, nl=False)
-    else:
-        count = f"{len(requests)} request{'s' * (len(requests) != 1)}"
-        screen.print(f"wrote {count} to {out}; run them with --requests {out}", markup=False, soft_wrap=True)
+        typer.echo(_list(found), nl=False)
+        return
+    count = f"{len(found.requests)} request{'s' * (len(found.requests) != 1)}"
+    how = f"ha-stress run {out}" if out.suffix == ".toml" else f"--requests {out}"
+    screen.print(f"wrote {count} to {out}; run them with {how}", markup=False, soft_wrap=True)
+
+
+def _write(found: Imported, out: Path) -> None:
+    from ha_stress.base.errors import ConfigError
+    from ha_stress.imports.plan import plan_toml
+
+    text = plan_toml(found, out.stem) if out.suffix == ".toml" else _list(found)
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from None
+
+
+def _list(found: Imported) -> str:
+    import json
+
+    return json.dumps(found.to_api(), indent=2, ensure_ascii=False) + "\n"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -12,10 +12,11 @@ from ha_stress.tasks.profile import Profile, Stage, rate_at
 KEPT_S: Final = 400
 #: Events that are kept for the last lines.
 EVENTS_KEPT: Final = 50
-#: What is not news to somebody who watches a run.
-_QUIET: Final = frozenset(
-    {"+task", "+revision", "+task-end", "+node", "+vote-for-leader", "+new-epoch", "+try-failover"}
-)
+#: What is news to somebody who watches a run; so is a revision, unless it is the first one.
+_NEWS: Final = frozenset({
+    "+aborted", "+node", "-node", "+odown", "+switch-master", "+acting", "+suspended", "-suspended", "+tilt", "+paused",
+    "+bus-down", "+events-lost", "-failover-abort-no-good-node", "-failover-abort-not-elected", "-failover-abort-bus",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +65,8 @@ class LiveTask:
         started_at = self.found.get("started_at")
         return None if not started_at else min(max(0.0, now - started_at), self.duration_s)
 
-    def target(self, now: float) -> float | None:
-        """Arrivals per second that are asked for now; None for users, who have no schedule."""
+    def target(self, at: float) -> float | None:
+        """Arrivals per second that are asked for at a Unix time; None for users, who have no schedule."""
         if self.wanted["users"]:
             return None
         if not self.found.get("plan"):
@@ -73,7 +74,7 @@ class LiveTask:
         rate = float(self.found["plan"][-1]["rate"])
         newest = self.found["plan"][-1]
         profile = profile_of(newest.get("profile"))
-        return rate_at(profile, rate, now - float(self.found["started_at"]) - float(newest.get("origin_s", 0.0)))
+        return rate_at(profile, rate, at - float(self.found["started_at"]) - float(newest.get("origin_s", 0.0)))
 
     def learn(self, buckets: Iterable[Mapping[str, Any]]) -> None:
         """Seconds of the series; those that were known already are replaced, for late frames may have come."""
@@ -115,13 +116,15 @@ class Live:
 
     def hear(self, events: Iterable[Mapping[str, Any]]) -> None:
         mine = {task.id for task in self.tasks}
-        self.events += [one for one in events if one["name"] not in _QUIET or one["subject"] in mine]
+        for one in events:
+            news = one["name"] in _NEWS or (_moved(one) and one["subject"] in mine)
+            if news and not any(_same(one, other) for other in self.events[-3:]):
+                self.events.append(one)
         del self.events[:-EVENTS_KEPT]
 
     def news(self, count: int) -> list[Mapping[str, Any]]:
         """The last events that matter to somebody who watches."""
-        some = [one for one in self.events if one["name"] not in _QUIET or _moved(one)]
-        return some[-count:] if count > 0 else []
+        return self.events[-count:] if count > 0 else []
 
 
 def profile_of(document: Mapping[str, Any] | None) -> Profile | None:
@@ -136,6 +139,12 @@ def profile_of(document: Mapping[str, Any] | None) -> Profile | None:
 def _moved(event: Mapping[str, Any]) -> bool:
     """A revision that is not the first one: shares or the rate have changed."""
     return event["name"] == "+revision" and int(event["detail"].get("revision", 1)) > 1
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Every sentinel says for itself that it holds the same subject to be down."""
+    keys = ("name", "subject", "epoch", "cause")
+    return one["name"] == "+odown" and all(one[key] == other[key] for key in keys)
 
 
 def _silent(second: int) -> Second:

@@ -1,64 +1,85 @@
 """The live view of a run: plain functions from `live` to Rich renderables. No I/O.
 
-The curves end now; a second in which something went wrong is red in the curve of the rate.
+The curves end now. A second in which something went wrong is red in the curve of the rate; the curve of p99 has a
+logarithmic scale. What there is no room for is left out from below, so every part comes as blocks of known height.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ha_stress.cli.layout import clock_time, grid, ms, number
-from ha_stress.cli.live import Live, LiveTask, Second
-from ha_stress.cli.sparkline import bars, meter
+from ha_stress.cli.live import Live, LiveTask
+from ha_stress.cli.sparkline import curve, linear, logarithmic, meter
 from ha_stress.cli.verdict_view import threshold_line
 from ha_stress.cli.views import event_style
 
 #: Left of the curves: their names. Right of them: the newest figure and what it is compared with.
-_LABEL: Final = 8
+_LABEL: Final = 9
 _FIGURE: Final = 22
-_WIDTH_MAX: Final = 120
-_NEWS: Final = 4
+_WIDTH_MAX: Final = 140
+_NEWS: Final = 5
+#: Lines of a terminal above which the curves are two and three lines high.
+_TALL: Final = (27, 36)
 _RATE, _LATENCY = "cyan", "magenta"
+
+
+class Block(NamedTuple):
+    """Something that stands by itself, `height` lines high."""
+
+    height: int
+    what: RenderableType
 
 
 def live_view(live: Live, now: float, width: int, height: int) -> RenderableType:
     width = min(width, _WIDTH_MAX)
-    parts: list[RenderableType] = []
+    rows = 1 + sum(height >= tall for tall in _TALL) if len(live.tasks) == 1 else 1
+    blocks: list[Block] = []
     for task in live.tasks:
-        if parts:
-            parts.append(Text())
-        parts += task_lines(task, now, width, whole=len(live.tasks) == 1)
-    if live.trouble:
-        parts += [Text(), Text(live.trouble, "red", overflow="ellipsis", no_wrap=True)]
-    if live.note:
-        parts += [Text(), Text(live.note, "yellow", overflow="ellipsis", no_wrap=True)]
-    room = height - len(parts) - 10 if len(live.tasks) == 1 else _NEWS
-    news = [_news_line(event) for event in live.news(min(_NEWS, max(1, room)))]
-    return Group(Text(), *parts, *([Text(), *news] if news else []))
+        blocks += task_blocks(task, now, width, rows, whole=len(live.tasks) == 1)
+    for sentence, style in ((live.trouble, "red"), (live.note, "yellow")):
+        if sentence:
+            blocks.append(_lines(Text(sentence, style, overflow="ellipsis", no_wrap=True)))
+    free = height - 1 - sum(block.height + 1 for block in blocks)
+    news = [_cluster_line(live.status), *(_news_line(event) for event in live.news(min(_NEWS, free - 2)))]
+    if live.status:
+        blocks.append(_lines(*news))
+    return Group(*_fitting(blocks, height - 1))
 
 
-def task_lines(task: LiveTask, now: float, width: int, *, whole: bool) -> list[RenderableType]:
-    """A task: head, bar and curves; the `whole` of it also has tables."""
-    lines: list[RenderableType] = [_head(task, now, width), _progress(task, now, width)]
+def task_blocks(task: LiveTask, now: float, width: int, rows: int, *, whole: bool) -> list[Block]:
+    """A task: head, bar and curves; the `whole` of it also has tables. Curves are `rows` lines high."""
+    head = [_head(task, now, width), _progress(task, now, width)]
     if not task.found.get("started_at"):
-        return lines
-    lines += [Text(), *_curves(task, now, width)]
+        return [_lines(*head)]
+    curves = _curves(task, now, width, rows)
     if not whole:
-        return [*lines, _counts(task)]
-    lines += [Text(), counts_table(task.found)]
+        return [_lines(*head, *curves, _counts(task))]
+    blocks = [_lines(*head), _lines(*curves), Block(3, counts_table(task.found))]
     side = [block for block in (_latency(task.found), _workers(task)) if block is not None]
     if side:
-        lines += [Text(), _beside(side, width)]
-    verdict = [threshold_line(one, width) for one in task.found["verdict"]["thresholds"]]
-    lines += [Text(), *verdict] if verdict else []
-    trouble = _trouble(task.found)
-    lines += [Text(), *trouble] if trouble else []
-    return lines
+        blocks.append(_beside(side, width))
+    thresholds = [threshold_line(one, width) for one in task.found["verdict"]["thresholds"]]
+    return blocks + [_lines(*some) for some in (thresholds, _trouble(task.found)) if some]
+
+
+def _fitting(blocks: Sequence[Block], height: int) -> list[RenderableType]:
+    """With an empty line before each; those that do not fit any more are left out."""
+    parts: list[RenderableType] = []
+    for block in blocks:
+        height -= block.height + 1
+        if height >= 0:
+            parts += [Text(), block.what]
+    return parts
+
+
+def _lines(*some: RenderableType) -> Block:
+    return Block(len(some), Group(*some))
 
 
 def _head(task: LiveTask, now: float, width: int) -> RenderableType:
@@ -91,30 +112,47 @@ def _progress(task: LiveTask, now: float, width: int) -> Text:
     elapsed_s = task.elapsed_s(now) or 0.0
     share = 1.0 if task.ended else elapsed_s / task.duration_s
     style = "red" if task.found and _bad(task.found["books"]) else "green"
-    return meter(share, width - 7, style) + Text(f"  {share:>4.0%}")
+    return meter(share, width - 6, style) + Text(f" {share:>5.0%}")
 
 
-def _curves(task: LiveTask, now: float, width: int) -> list[Text]:
+def _curves(task: LiveTask, now: float, width: int, rows: int) -> list[Text]:
     room = max(10, width - _LABEL - _FIGURE)
     course = task.course(room)
     last = course[-1] if course else None
-    target = task.target(now)
-    rate = Text(f"{'rate':<{_LABEL}}", "dim")
-    for one, bar in zip(course, bars([one.started for one in course], top=target), strict=True):
-        rate.append(bar, "red" if one.bad else _RATE)
-    rate.append(" " * (room - len(course)))
-    rate.append(f"  {number(last.started if last else None):>8}/s", "bold")
-    rate.append(f" of {number(_short(target))}" if target is not None else f" {task.wanted['users']} users", "dim")
-    p99 = Text(f"{'p99':<{_LABEL}}", "dim")
-    p99.append(bars([one.p99_ms for one in course]), _LATENCY)
-    p99.append(" " * (room - len(course)))
-    p99.append(f"  {ms(last.p99_ms if last else None):>8} ms", "bold")
-    p99.append(f" p50 {ms(last.p50_ms if last else None)}", "dim")
-    return [_cut(rate, width), _cut(p99, width)]
+    target = task.target(last.second + 0.5 if last else now)  # of the second that is shown
+    wanted = f"{task.wanted['users']} users" if target is None else f"of {number(_short(target))}"
+    rates = curve(linear([one.started for one in course], target), rows)
+    latencies = curve(logarithmic([one.p99_ms for one in course]), rows)
+    styles = ["red" if one.bad else _RATE for one in course]
+    rate = (f"{number(last.started if last else None):>8}/s", wanted)
+    latency = (f"{ms(last.p99_ms if last else None):>8} ms", f"p50 {ms(last.p50_ms if last else None)}")
+    return [
+        *_curve("rate", rates, styles, room, rate, width),
+        *([Text()] if rows > 1 else []),
+        *_curve("p99", latencies, [_LATENCY] * len(course), room, latency, width),
+    ]
 
 
-def _short(rate: float | None) -> float | None:
-    return rate if rate is None or rate < 100 else round(rate)
+def _curve(
+    name: str, rows: Sequence[str], styles: Sequence[str], room: int, figures: tuple[str, str], width: int
+) -> list[Text]:
+    """The name stands before the lowest line, and the figures behind it."""
+    lines = []
+    for number_, row in enumerate(rows, 1):
+        lowest = number_ == len(rows)
+        line = Text(f"{name if lowest else '':<{_LABEL}}", "dim", no_wrap=True)
+        line.append(" " * (room - len(row)))
+        for character, style in zip(row, styles, strict=True):
+            line.append(character, style)
+        if lowest:
+            line.append(f" {figures[0]}", "bold").append(f" {figures[1]}", "dim")
+        line.truncate(width)
+        lines.append(line)
+    return lines
+
+
+def _short(rate: float) -> float:
+    return round(rate, 1) if rate < 100 else round(rate)
 
 
 def counts_table(task: Mapping[str, Any]) -> RenderableType:
@@ -129,13 +167,16 @@ def counts_table(task: Mapping[str, Any]) -> RenderableType:
 
 def _counts(task: LiveTask) -> Text:
     books, response = task.found["books"], task.found["latency"]["response"] or {}
-    line = Text(f"{number(books['started'])} started", "")
-    line.append(f"   p50 {ms(response.get('p50_ms'))}  p99 {ms(response.get('p99_ms'))} ms   ")
     bad = _bad(books)
-    return line.append(f"{number(bad)} bad" if bad else "no errors", "red" if bad else "green")
+    broken = [one["text"] for one in task.found["verdict"]["thresholds"] if one["ok"] is False]
+    line = Text(" " * _LABEL, no_wrap=True, overflow="ellipsis")
+    line.append(f"{number(books['started'])} started, p50 {ms(response.get('p50_ms'))} ms, ")
+    line.append(f"p99 {ms(response.get('p99_ms'))} ms, ")
+    line.append(f"{number(bad)} bad" if bad else "no errors", "red" if bad else "green")
+    return line.append(f", broken: {', '.join(broken)}" if broken else "", "red")
 
 
-def _latency(task: Mapping[str, Any]) -> RenderableType | None:
+def _latency(task: Mapping[str, Any]) -> Block | None:
     latency = task["latency"]
     if not latency["response"]:
         return None
@@ -145,36 +186,38 @@ def _latency(task: Mapping[str, Any]) -> RenderableType | None:
     for kind in ("response", "service"):
         if latency[kind]:
             table.add_row(kind, *(ms(latency[kind][f"{name}_ms"]) for name in names))
-    return table
+    return Block(2 + table.row_count, table)
 
 
-def _workers(task: LiveTask) -> RenderableType | None:
+def _workers(task: LiveTask) -> Block | None:
     """Who sends how much: of the last whole second."""
-    lost = [share["node"] for revision in task.found["plan"] for share in revision["shares"] if share["lost"]]
-    last: Second | None = next(iter(task.course(1)), None)
-    holders = [share["node"] for share in (task.found["plan"] or [{"shares": []}])[-1]["shares"]]
-    if not holders:
+    plan = task.found["plan"]
+    if not plan:
         return None
+    holders = sorted(share["node"] for share in plan[-1]["shares"])
+    lost = [share["node"] for revision in plan for share in revision["shares"] if share["lost"]]
+    last = next(iter(task.course(1)), None)
     sent = last.workers if last is not None else {}
-    most = max([*sent.values(), 1])
-    table = grid("worker", "/s", "", right=("/s",))
-    for node in dict.fromkeys([*sorted(holders), *(name for name in lost if name not in holders)]):
+    whole = max(1, sum(sent.values()))
+    table = grid("worker", "/s", "share", right=("/s",))
+    for node in dict.fromkeys([*holders, *lost]):
+        count = sent.get(node, 0)
         if node in holders:
-            table.add_row(node, number(sent.get(node, 0)), meter(sent.get(node, 0) / most, 12, _RATE))
+            table.add_row(node, number(count), meter(count / whole, 10, _RATE) + Text(f" {count / whole:>4.0%}"))
         else:
-            table.add_row(Text(node, "red strike"), "", Text("lost", "red"))
-    return table
+            table.add_row(Text(node, "strike"), "", Text("lost", "red"))
+    return Block(2 + table.row_count, table)
 
 
-def _beside(blocks: Sequence[RenderableType], width: int) -> RenderableType:
+def _beside(blocks: Sequence[Block], width: int) -> Block:
     """Next to each other where there is room."""
     if width < 78:
-        return Group(*blocks)
-    table = Table.grid(padding=(0, 5, 0, 0))
+        return Block(sum(block.height for block in blocks), Group(*(block.what for block in blocks)))
+    table = Table.grid(padding=(0, 4, 0, 0))
     for _ in blocks:
         table.add_column(vertical="top")
-    table.add_row(*blocks)
-    return table
+    table.add_row(*(block.what for block in blocks))
+    return Block(max(block.height for block in blocks), table)
 
 
 def _trouble(task: Mapping[str, Any]) -> list[Text]:
@@ -182,16 +225,24 @@ def _trouble(task: Mapping[str, Any]) -> list[Text]:
     lines = []
     for what, counts in (("failed", task["failures"]), ("check", task["check_failures"])):
         for name, count in sorted(counts.items(), key=lambda item: -item[1])[:3]:
-            lines.append(Text.assemble((f"{what:<{_LABEL}}", "dim"), (f"{number(count):>8}  ", "red"), name))
+            words = ((f"{what:<{_LABEL}}", "dim"), (f"{number(count):>8}  ", "red"), name)
+            lines.append(Text.assemble(*words, no_wrap=True, overflow="ellipsis"))
     return lines
+
+
+def _cluster_line(status: Mapping[str, Any]) -> Text:
+    master = status.get("master")
+    line = Text.assemble((f"{'cluster':<{_LABEL}}", "dim"), no_wrap=True, overflow="ellipsis")
+    line.append(str(master["node"]) if master else "nobody", "bold" if master else "bold red")
+    line.append(" is master" if master and master["acting"] else " is not acting", "" if master else "red")
+    return line.append(f", epoch {status.get('epoch', 0)}, nodes {len(status.get('nodes', ()))}", "dim")
 
 
 def _news_line(event: Mapping[str, Any]) -> Text:
     return Text.assemble(
-        (clock_time(event["at_ms"] / 1000), "dim"),
-        "  ",
-        (f"{event['name']:<16}", event_style(event["name"])),
-        f" {event['subject']} ",
+        (f"{clock_time(event['at_ms'] / 1000):<{_LABEL}}", "dim"),
+        (f"{event['name']:<15}", event_style(event["name"])),
+        f"{event['subject']} ",
         (event["cause"] or event.get("meaning", ""), "dim"),
         no_wrap=True,
         overflow="ellipsis",
@@ -206,12 +257,6 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
-
-
-def _cut(line: Text, width: int) -> Text:
-    line.truncate(width)
-    line.no_wrap = True
-    return line
 
 
 def plain_line(task: LiveTask, now: float) -> str:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from ha_stress.cli import (
+    compare_command,
     demo_command,
     doctor_command,
     import_command,
@@ -55,6 +56,7 @@ _MODULES = (
     server_commands,
     task_commands,
     report_command,
+    compare_command,
     import_command,
     watch_commands,
     operator_commands,

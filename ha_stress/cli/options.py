@@ -17,13 +17,13 @@ Api = Annotated[
     typer.Option(
         "--api",
         metavar="URL",
-        help="A node's API; give several, the next one is asked when one does not answer. [env: HA_STRESS_API]",
+        help="A node's API; give several, the next one is asked when one does not answer. \\[env: HA_STRESS_API]",
         show_default=False,
     ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", envvar="HA_STRESS_DATA", help="Directory of the local cluster. [default: .ha-stress]"),
+    typer.Option("--data-dir", envvar="HA_STRESS_DATA", help="Directory of the local cluster. \\[default: .ha-stress]"),
 ]
 Allow = Annotated[
     list[str],
@@ -32,7 +32,7 @@ Allow = Annotated[
         metavar="NETWORK",
         envvar="HA_STRESS_ALLOW",
         help="What may be loaded, and nothing else: addresses, networks, loopback, private, any; repeatable. "
-        "[default: loopback and private]",
+        "\\[default: loopback and private]",
         show_default=False,
     ),
 ]
@@ -42,7 +42,7 @@ RateMaxTask = Annotated[
         "--rate-max-task",
         metavar="RATE",
         envvar="HA_STRESS_RATE_MAX_TASK",
-        help="No task with a higher rate is admitted. [default: no cap]",
+        help="No task with a higher rate is admitted. \\[default: no cap]",
         show_default=False,
     ),
 ]
@@ -52,7 +52,7 @@ RateMaxCluster = Annotated[
         "--rate-max-cluster",
         metavar="RATE",
         envvar="HA_STRESS_RATE_MAX_CLUSTER",
-        help="Nor one with which all open tasks together would have a higher one. [default: no cap]",
+        help="Nor one with which all open tasks together would have a higher one. \\[default: no cap]",
         show_default=False,
     ),
 ]
@@ -72,6 +72,16 @@ LogLevel = Annotated[
 LogJson = Annotated[bool, typer.Option("--log-json", envvar="HA_STRESS_LOG_JSON", help="Log JSON lines.")]
 Cluster = Annotated[str, typer.Option("--cluster", envvar="HA_STRESS_CLUSTER", help="Name of the cluster.")]
 Redis = Annotated[str, typer.Option("--redis", metavar="URL", envvar="HA_STRESS_REDIS", help="Redis or Valkey.")]
+Database = Annotated[
+    str,
+    typer.Option("--database", metavar="URL", envvar="HA_STRESS_DATABASE", help="\\[default: SQLite in the directory]"),
+]
+NodeId = Annotated[
+    str, typer.Option("--id", envvar="HA_STRESS_ID", help="Stable name. \\[default: kept in the directory]")
+]
+Sentinels = Annotated[
+    int, typer.Option("--sentinels", envvar="HA_STRESS_SENTINELS", help="How many are configured in the cluster.")
+]
 Secret = Annotated[
     str, typer.Option("--secret", envvar="HA_STRESS_SECRET", help="Shared secret of the mesh.", show_default=False)
 ]
@@ -123,7 +133,7 @@ NotifyHeader = Annotated[
     typer.Option(
         "--notify-header",
         metavar="NAME=VALUE",
-        help="Sent with it, for example Authorization=...; repeatable. [env: HA_STRESS_NOTIFY_HEADER, one a line]",
+        help="Sent with it, for example Authorization=...; repeatable. \\[env: HA_STRESS_NOTIFY_HEADER, one a line]",
         show_default=False,
     ),
 ]
@@ -133,7 +143,7 @@ NotifyEvents = Annotated[
         "--notify-events",
         metavar="NAMES",
         envvar="HA_STRESS_NOTIFY_EVENTS",
-        help="Which ones: +odown,+tilt or -failover-abort-* or *. [default: the alarms]",
+        help="Which ones: +odown,+tilt or -failover-abort-* or *. \\[default: the alarms]",
         show_default=False,
     ),
 ]

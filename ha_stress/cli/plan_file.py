@@ -5,6 +5,7 @@ Unknown keys are errors, each with its path. Files that a plan names are looked 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -179,7 +180,9 @@ def plan_of(document: Mapping[str, Any], beside: Path) -> RunPlan:
     try:
         plan = PlanFile.model_validate(with_defaults)
     except ValidationError as error:
-        raise ConfigError(_problem(error.errors(include_url=False)[0], with_defaults)) from None
+        # A key that is not known explains one that is missing.
+        first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+        raise ConfigError(_problem(first, with_defaults)) from None
     outputs = plan.outputs.model_dump(by_alias=True)
     return RunPlan(
         tasks=tuple(_document(task, f"tasks[{number}]", beside) for number, task in enumerate(plan.tasks)),
@@ -262,6 +265,10 @@ def _document(task: PlanTask, where: str, beside: Path) -> dict[str, Any]:
         return _described(task, beside)
     except ConfigError as error:
         said = str(error)
+        if said.startswith("--"):  # an option, which is a key here
+            option, rest = re.match(r"--([\w-]+)(.*)", said, re.DOTALL).groups()  # type: ignore[union-attr]
+            said = f"{option.replace('-', '_')}{rest}"
+            raise ConfigError(f"{where}.{said}") from None
         joint = "." if said.startswith(("url: ", "rate: ", "duration: ", "request")) else ": "
         raise ConfigError(f"{where}{joint}{said}") from None
 
@@ -284,11 +291,11 @@ def _described(task: PlanTask, beside: Path) -> dict[str, Any]:
         profile=task.profile,
         arrivals=task.arrivals,
         users=task.users,
-        think_time=_number(task.think_time or None),
-        warm_up=_number(task.warm_up or None),
+        think_time=_number(task.think_time) or "",
+        warm_up=_number(task.warm_up) or "",
         in_flight_max=task.in_flight_max,
         method=task.method,
-        timeout=_number(task.timeout),
+        timeout=_number(task.timeout) or "",
         http2=task.http2,
         expect=task.expect,
         check=list(task.checks),
@@ -310,9 +317,9 @@ def _described(task: PlanTask, beside: Path) -> dict[str, Any]:
     return document
 
 
-def _number(value: float | None) -> str:
-    """As it is typed; "" for what is left out."""
-    return "" if value is None else f"{value:.9f}".rstrip("0").rstrip(".")
+def _number(value: float | None) -> str | None:
+    """As it is typed."""
+    return None if value is None else f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 def _request(one: PlanRequest, where: str, beside: Path) -> dict[str, Any]:

@@ -101,12 +101,7 @@ def _plan(task: TaskOptions, context: typer.Context) -> RunPlan:
                 f"--{typed[0].replace('_', '-')} goes into the plan {task.url}, in [[tasks]] or [defaults]"
             )
         return read_plan(Path(task.url))
-    document = None
-    if not (_typed(context, "duration") and not task.duration):
-        document = described(task, rate="10", duration="10s")
-    if document is None or document["duration_s"] is None:
-        raise ConfigError("--duration is empty: a run has an end, write for example 20s, 1m30s or 500ms")
-    return RunPlan(tasks=(document,))
+    return RunPlan(tasks=(described(task, rate="10", duration="10s"),))
 
 
 def _typed(context: typer.Context, name: str) -> bool:

@@ -56,6 +56,7 @@ def sentence(code: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """What is said at the end: the words that stand out, and the others."""
     completed = sum(task["books"]["completed"] for task in tasks)
     judged = any(task["verdict"]["passed"] is not None for task in tasks)
+    saturated = any(task["verdict"]["saturated"] for task in tasks)
     aborted = any(task["verdict"]["aborted"] for task in tasks)
     return {
         EXIT_PASSED: (
@@ -71,7 +72,11 @@ def sentence(code: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
             if aborted
             else ("Not passed:", "a threshold is broken, see above.")
         ),
-        EXIT_INVALID: ("Not valid:", "these figures are not those of the target, see above."),
+        EXIT_INVALID: (
+            ("Not valid:", "the generator was saturated, so these figures are its own and not the target's.")
+            if saturated
+            else ("Not valid:", "the load was less than asked for, see above.")
+        ),
         EXIT_NOT_ALLOWED: ("Not allowed:", "the target is not among those that may be loaded (--allow)."),
         EXIT_INTERRUPTED: ("Interrupted;", "this is what was done until then."),
     }[code]

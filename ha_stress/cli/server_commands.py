@@ -22,20 +22,11 @@ _PANEL = "Servers"
 
 
 def node(
-    id: Annotated[
-        str, typer.Option("--id", envvar="HA_STRESS_ID", help="Stable name. [default: kept in the directory]")
-    ] = "",
+    id: options.NodeId = "",
     redis: options.Redis = "redis://127.0.0.1:6379/0",
-    database: Annotated[
-        str,
-        typer.Option(
-            "--database", metavar="URL", envvar="HA_STRESS_DATABASE", help="[default: SQLite in the directory]"
-        ),
-    ] = "",
+    database: options.Database = "",
     cluster: options.Cluster = "default",
-    sentinels: Annotated[
-        int, typer.Option("--sentinels", envvar="HA_STRESS_SENTINELS", help="How many are configured in the cluster.")
-    ] = 3,
+    sentinels: options.Sentinels = 3,
     priority: Annotated[
         int, typer.Option("--priority", envvar="HA_STRESS_PRIORITY", help="Lower wins an election; 0 never.")
     ] = 100,

@@ -19,7 +19,7 @@ task_app = typer.Typer(name="task", help="Create, watch and change tasks.", no_a
 def create(
     task: TaskOptions,
     nodes_max: Annotated[int, typer.Option("--nodes-max", help="Use at most so many nodes; 0 is all.")] = 0,
-    id: Annotated[str, typer.Option("--id", help="Its id. [default: random]")] = "",
+    id: Annotated[str, typer.Option("--id", help="Its id. \\[default: random]")] = "",
     api: options.Api = [],  # noqa: B006
     data_dir: options.DataDir = None,
     as_json: options.Json = False,

@@ -69,7 +69,9 @@ def _profile(task: TaskOptions) -> dict[str, Any] | None:
     seed = parse_arrivals(task.arrivals, lambda: secrets.randbelow(POISSON_SEED_MAX))
     if seed is not None:
         profile = replace(profile, poisson_seed=seed)
-    return None if profile == Profile() else asdict(profile)
+    if profile == Profile():
+        return None
+    return asdict(profile) | {"stages": [asdict(stage) for stage in profile.stages]}
 
 
 def _work(task: TaskOptions) -> dict[str, Any]:

@@ -31,18 +31,22 @@ class TaskOptions:
 
     url: Annotated[str, typer.Argument(metavar="URL", help="What to load.", show_default=False)] = ""
     name: Annotated[
-        str, typer.Option("--name", help="For people. [default: method and address]", show_default=False)
+        str, typer.Option("--name", help="For people. \\[default: method and address]", show_default=False)
     ] = ""
     rate: Annotated[
         str | None, _option("--rate", "-r", panel=_LOAD, help="Arrivals per second: 500, 1.5k, 90/min.")
     ] = None
     duration: Annotated[
-        str | None, _option("--duration", "-t", panel=_LOAD, help="20s, 1m30s. [default: the profile's stages]")
+        str | None, _option("--duration", "-t", panel=_LOAD, help="20s, 1m30s. \\[default: the profile's stages]")
     ] = None
     profile: Annotated[
         str,
         _option(
-            "--profile", panel=_LOAD, metavar="STAGES", help="How the rate changes: see docs/load.md for the words."
+            "--profile",
+            panel=_LOAD,
+            metavar="SHAPE",
+            help="How the rate changes: 'ramp 0..1000 in 60s', 'stages 100@30s,500@1m', 'steps 100,200 every 30s', "
+            "'sine 100..500 every 60s'.",
         ),
     ] = ""
     arrivals: Annotated[

@@ -1,10 +1,12 @@
 """The control protocol between a node and its engines: length-prefixed msgpack of plain dicts over a socketpair.
 
     node -> engine   apply {n, shares}      the full desired state; n grows
+                     blob {digest, data}    a stored file that the next state names; forgotten with the last one to name it
                      go {}                  after `stalled`: the assignment has been read again, carry on
     engine -> node   report {...}           see `account.Account.cut`
                      idle {n, idle}         whether anything is outstanding after apply number n
                      stalled {slept_s}      this process did not run for a while; it sends nothing until `go`
+                     complaint {...}        the first failure of a kind in a task, for its author (exchange engines only)
 
 Both ends are the same version by construction, so a message that cannot be read is a bug and ends the process.
 """

@@ -28,6 +28,8 @@ from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.schedule import TaskShare
 
 EVENTS_MAX: Final = 256
+#: After so many events at once there will be more by the time they are handled: the sockets are asked without waiting.
+EVENTS_MANY: Final = 4
 #: Waking later than asked by more than this means that this process, or the machine, was stopped.
 STALL_S: Final = 1.0
 #: After a stall arrivals are held until the node says go, or for this long if it does not.
@@ -66,6 +68,8 @@ class Loop:
         self._tick_s = inf
         self._sweep_s = inf
         self._held_until_s = -inf
+        self._wake_s = inf  # when there is something to do
+        self._watchful = True  # whether answers, too, may change that: those to users, and the last ones of a revision
         self._control_mask = select.EPOLLIN
         sock.setblocking(False)
         self._add(sock.fileno(), self._on_control)
@@ -81,24 +85,33 @@ class Loop:
         latest_s = inf  # when this pass should have begun at the latest
         while True:
             if ready:
-                for descriptor, mask in poll(0, EVENTS_MAX):
+                events = poll(0, EVENTS_MAX)
+                for descriptor, mask in events:
                     handler = handlers.get(descriptor)
                     if handler is not None:  # closed by an earlier event of this batch
                         handler(mask)
+                ready = len(events) >= EVENTS_MANY
             # One look at the clock for both: a stop before it is found now, after it nothing is due that was not before.
             moment = now()
             if moment > latest_s:
                 self._stalled(moment - latest_s + STALL_S)
-            wake_s = self._work(moment)
-            if wake_s == inf:
+            if moment >= self._wake_s or self._watchful:
+                self._wake_s = self._work(moment)
+                moment = now()
+            wait_s = self._wake_s - moment
+            if wait_s == inf:
                 latest_s = inf
                 ready = select.select(watched, (), ())[0]
                 continue
-            wait_s = max(0.0, wake_s - now())
-            latest_s = moment + wait_s + STALL_S
+            latest_s = moment + STALL_S
+            if wait_s > 0:
+                latest_s += wait_s
+            else:
+                ready = True
             for users in self._users:
                 users.go_on_until(latest_s if moment >= self._held_until_s else -inf)
-            ready = select.select(watched, (), (), wait_s)[0] if wait_s else True
+            if not ready:
+                ready = select.select(watched, (), (), wait_s)[0]
 
     def _work(self, moment: float) -> float:
         """Do what is due at `moment`; returns when there is more to do."""
@@ -122,6 +135,7 @@ class Loop:
             self._tick()
         if closing:
             self._settle()
+        self._watchful = closing or bool(self._users)
         return min(wake_s, self._sweep_s, self._tick_s)
 
     def _sweep(self, moment: float) -> None:
@@ -195,6 +209,7 @@ class Loop:
             raise NodeGone from error
         if not data:
             raise NodeGone
+        self._watchful = True
         for message in self._deframer.feed(data):
             if message["t"] == "apply":
                 self._apply(message["n"], [control.share_from_plain(share) for share in message["shares"]])
@@ -245,6 +260,7 @@ class Loop:
     def _stalled(self, slept_s: float) -> None:
         """This process did not run for a while, so its share may have been given to others: ask before going on."""
         moment = now()
+        self._watchful = True
         self._held_until_s = moment + HOLD_S
         self._sweep_s = moment + SWEEP_S  # the answers that came meanwhile are read before anything times out
         self._say({"t": "stalled", "slept_s": slept_s})

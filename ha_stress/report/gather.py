@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ha_stress import __version__
@@ -18,6 +19,9 @@ _EVENTS_MAX: Final = 10_000
 #: Events that belong to the run although they were written around it: the plan before, the books after.
 _BEFORE_S: Final = 2.0
 _AFTER_S: Final = 2.0
+#: Headers whose value lets somebody in.
+_SECRET: Final = re.compile("auth|cookie|token|secret|password|api-?key|session", re.IGNORECASE)
+_HIDDEN: Final = "(hidden)"
 
 
 class Asked(Protocol):
@@ -41,7 +45,7 @@ def gather(client: Asked, task_id: str, *, command: str = "") -> Run:
 
     Raises what the client raises: NotFound for an unknown task, ClusterUnreachable.
     """
-    task = client.task(task_id)
+    task = without_secrets(client.task(task_id))
     width_s, stretches = _course(client, task_id)
     now = time.time()
     begin = (task["started_at"] or task["created_at"]) - _BEFORE_S
@@ -60,6 +64,18 @@ def gather(client: Asked, task_id: str, *, command: str = "") -> Run:
         command=command or command_of(task),
         made_at=now,
     )
+
+
+def without_secrets(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The task without the values of headers that let somebody in: reports are passed on."""
+    shown = dict(task) | {"headers": _hidden(task["headers"])}
+    if task.get("requests"):
+        shown["requests"] = [dict(one) | {"headers": _hidden(one["headers"])} for one in task["requests"]]
+    return shown
+
+
+def _hidden(headers: Iterable[Sequence[str]]) -> list[list[str]]:
+    return [[name, _HIDDEN if _SECRET.search(name) else value] for name, value in headers]
 
 
 def _course(client: Asked, task_id: str) -> tuple[int, tuple[Stretch, ...]]:

@@ -1,7 +1,7 @@
 """Percentiles of a distribution, at steps that halve the distance to 100 %: the text that HdrHistogram plotters read. Pure.
 
-Steps and layout are those of HdrHistogram's `PercentileIterator` and `outputPercentileDistribution`. (The output
-of the Python library scales the values, but not their deviation.)
+Steps and layout are those of the original HdrHistogram (`PercentileIterator`, `outputPercentileDistribution`). The Python
+library's own output takes other steps, and does not scale the deviation with the values.
 """
 
 from __future__ import annotations

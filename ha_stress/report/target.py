@@ -48,8 +48,8 @@ def _counted(task: Mapping[str, Any], revision: Mapping[str, Any]) -> Callable[[
     return lambda moment_s: min(max(0.0, arrivals.expected(moment_s - origin_s) - before), most)
 
 
-def profile_of(task: Mapping[str, Any]) -> Profile | None:
-    told = task.get("profile")
+def profile_of(told_by: Mapping[str, Any]) -> Profile | None:
+    told = told_by.get("profile")
     if not told:
         return None
     return Profile(
@@ -68,6 +68,7 @@ def scheduled_s(task: Mapping[str, Any]) -> float | None:
     plan = task.get("plan") or ()
     if plan and plan[-1].get("until_s") is not None:
         return float(plan[-1]["until_s"])
-    if plan and plan[-1]["limit"] is not None and not task.get("profile") and plan[-1]["rate"] > 0:
+    curved = task.get("profile") or (plan and plan[-1].get("profile"))
+    if plan and plan[-1]["limit"] is not None and not curved and plan[-1]["rate"] > 0:
         return float(plan[-1]["at_s"] + plan[-1]["limit"] / plan[-1]["rate"])
     return None if task.get("duration_s") is None else float(task["duration_s"])

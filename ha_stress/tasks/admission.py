@@ -25,8 +25,9 @@ from ha_stress.base.limits import (
     USERS_MAX,
     WEIGHT_MAX,
 )
+from ha_stress.tasks.checks import Subject
 from ha_stress.tasks.profile import check_profile
-from ha_stress.tasks.scenario import Scenario
+from ha_stress.tasks.scenario import Scenario, check_source
 from ha_stress.tasks.spec import HttpRequest, TaskSpec
 
 HTTP: Final = ("http", "https")
@@ -88,10 +89,23 @@ def _check_work(spec: TaskSpec) -> None:
         if spec.mix:
             raise ConfigError("a task sends its requests in turn or runs a scenario, not both")
         _check_scenario(spec.scenario)
+    _check_checks(spec)
     if len(spec.checks) > CHECKS_MAX:
         raise ConfigError(f"a task has at most {CHECKS_MAX} checks")
     if len(spec.thresholds) > THRESHOLDS_MAX:
         raise ConfigError(f"a task has at most {THRESHOLDS_MAX} thresholds")
+
+
+def _check_checks(spec: TaskSpec) -> None:
+    """Whether there is anything that they could look at."""
+    if spec.scenario is not None and any(check.subject is not Subject.LATENCY for check in spec.checks):
+        raise ConfigError(
+            "a scenario checks its answers itself, with user.check(); from outside only its latency can be"
+        )
+    if all(urlsplit(request.url).scheme not in HTTP for request in (spec.request, *spec.mix)):
+        unfit = [check.text for check in spec.checks if check.subject in (Subject.STATUS, Subject.HEADER)]
+        if unfit:
+            raise ConfigError(f"check {unfit[0]!r} is one of HTTP: what is sent here has neither status nor headers")
 
 
 def _check_scenario(scenario: Scenario) -> None:
@@ -99,12 +113,7 @@ def _check_scenario(scenario: Scenario) -> None:
         raise ConfigError("a scenario needs a name of 1 to 200 printable characters")
     if len(scenario.source.encode()) > SCENARIO_BYTES_MAX:
         raise ConfigError(f"the scenario is larger than {SCENARIO_BYTES_MAX} bytes: put its data into a CSV file")
-    try:
-        compile(scenario.source, scenario.name, "exec", dont_inherit=True)
-    except SyntaxError as error:
-        raise ConfigError(f"scenario {scenario.name} is not Python: {error.msg} (line {error.lineno})") from None
-    except (ValueError, MemoryError, RecursionError):  # a NUL in it, or too deep an expression
-        raise ConfigError(f"scenario {scenario.name} cannot be compiled: an expression in it is too deep") from None
+    check_source(scenario.name, scenario.source)
     if len(scenario.feeders) > FEEDERS_MAX:
         raise ConfigError(f"a scenario has at most {FEEDERS_MAX} data files")
     names = [feeder.name for feeder in scenario.feeders]

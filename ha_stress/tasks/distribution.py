@@ -93,12 +93,13 @@ class Distribution:
     def at(self, percentile: float) -> int:
         """The value in microseconds at or below which `percentile` (0 to 100) of all values lie; 0 if there are none.
 
-        As HdrHistogram has it: the greatest value of the class that the wanted one falls into.
+        As HdrHistogram has it: the greatest value of the class that the wanted one falls into; of the smallest, the smallest.
         """
         if not self.total:
             return 0
         wanted = min(max(1, int(percentile / 100 * self.total + 0.5)), self.total)
-        return highest_of(bisect_left(self.sums, wanted))
+        index = bisect_left(self.sums, wanted)
+        return highest_of(index) if percentile else lowest_of(index)
 
     def at_most(self, value_us: int) -> int:
         """How many values lay in the class of this one or below."""

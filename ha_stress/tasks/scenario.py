@@ -6,6 +6,8 @@ import ast
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ha_stress.base.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feeder:
@@ -27,6 +29,30 @@ class Scenario:
     source: str
     feeders: tuple[Feeder, ...] = ()
     data: str = ""
+
+
+def check_source(name: str, source: str) -> None:
+    """Whether it is Python that defines a scenario; ConfigError says why not. Nothing of it is run."""
+    try:
+        compile(source, name, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise ConfigError(f"scenario {name} is not Python: {error.msg} (line {error.lineno})") from None
+    except (ValueError, MemoryError, RecursionError):  # a NUL in it, or too deep an expression
+        raise ConfigError(f"scenario {name} cannot be compiled: an expression in it is too deep") from None
+    functions = {
+        node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    main = functions.get("scenario")
+    if not isinstance(main, ast.AsyncFunctionDef) or _arguments(main) != 1:
+        raise ConfigError(f"scenario {name} does not define `async def scenario(user)`")
+    if "setup" in functions and _arguments(functions["setup"]) > 1:
+        raise ConfigError(f"scenario {name}: setup takes nothing, or a guest: `async def setup(guest)`")
+    if "teardown" in functions and _arguments(functions["teardown"]) not in (1, 2):
+        raise ConfigError(f"scenario {name}: teardown takes what setup returned: `async def teardown(data)`")
+
+
+def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return len(function.args.posonlyargs) + len(function.args.args)
 
 
 def defines(scenario: Scenario | None, name: str) -> bool:

@@ -101,23 +101,13 @@ def shares_of(
     """
     done = {(row.revision, row.holder): row.counters for row in rows}
     parts: dict[Holder, list[Part]] = {}
-    for revision in plan.revisions:
-        past = now_wall > plan.started_at + max(revision.at_s, _ends_s(revision)) + PART_KEPT_S
+    for revision, over_s in zip(plan.revisions, _over_by_s(plan), strict=True):
+        past = now_wall > plan.started_at + over_s + PART_KEPT_S
         for holder, slots in revision.slots_by_holder().items():
-            part = Part(
-                revision=revision.number,
-                at_s=revision.at_s,
-                rate=revision.rate,
-                modulus=len(revision.table),
-                slots=slots,
-                limit=revision.limit,
-                profile=revision.profile,
-                origin_s=revision.origin_s,
-                base=revision.base,
-                users=revision.users,
-                until_s=revision.until_s,
-            )
-            if holder in holders and not (past and _accounted(part, done.get((revision.number, holder)))):
+            if holder not in holders:
+                continue
+            part = _part(revision, slots)
+            if not (past and _accounted(part, done.get((revision.number, holder)))):
                 parts.setdefault(holder, []).append(part)
     return {
         holder: TaskShare(
@@ -143,6 +133,22 @@ def ended_by(plan: Plan, now_wall: float) -> bool:
 
 def owners_of(revision: Revision) -> table.Owners:
     return tuple(revision.holders[index] for index in revision.table)
+
+
+def _part(revision: Revision, slots: tuple[int, ...]) -> Part:
+    return Part(
+        revision=revision.number,
+        at_s=revision.at_s,
+        rate=revision.rate,
+        modulus=len(revision.table),
+        slots=slots,
+        limit=revision.limit,
+        profile=revision.profile,
+        origin_s=revision.origin_s,
+        base=revision.base,
+        users=revision.users,
+        until_s=revision.until_s,
+    )
 
 
 def _accounted(part: Part, done: Counters | None) -> bool:
@@ -221,7 +227,15 @@ def _closed(revision: Revision, at_s: float) -> Revision:
 
 def _not_before_planned(plan: Plan, at_s: float) -> float:
     """`at_s`, but not before the last arrival of a closed revision (the clocks of two masters differ)."""
-    return max(0.0, at_s, *(_ends_s(revision) for revision in plan.revisions[:-1]))
+    closed = (revision for revision in reversed(plan.revisions[:-1]) if revision.users or revision.limit)
+    newest = next(closed, None)  # what came before it was closed before it began
+    return max(0.0, at_s, 0.0 if newest is None else _ends_s(newest))
+
+
+def _over_by_s(plan: Plan) -> list[float]:
+    """When each revision is over: at the latest when the next one begins."""
+    last = plan.newest
+    return [*(after.at_s for after in plan.revisions[1:]), max(last.at_s, _ends_s(last))]
 
 
 def _ends_s(revision: Revision) -> float:

@@ -14,6 +14,7 @@ from ha_stress.engines.exchange.arrival import CURRENT, Arrival
 from ha_stress.engines.exchange.interface import Exchange
 from ha_stress.engines.exchange.reach import Traffic
 from ha_stress.engines.exchange.reasons import first_of, kind_of
+from ha_stress.engines.exchange.watchdog import Blocked
 from ha_stress.engines.pacing import Cursor
 from ha_stress.engines.users import Users
 from ha_stress.tasks.checking import Compiled
@@ -187,7 +188,7 @@ class Lane:
                 self._failed(arrival, failures.TIMEOUT if arrival.sent else failures.CONNECT_TIMEOUT)
             elif not arrival.settled:
                 arrival.complete()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a scenario may raise anything; each has its kind
+        except (Exception, SystemExit, Blocked) as error:  # noqa: BLE001  a scenario may raise anything; each has its kind
             kind = kind_of(error)
             if not arrival.settled and kind not in self._complained:
                 self._complained.add(kind)

@@ -29,6 +29,7 @@ from ha_stress.engines.clock import now, second_of_report
 from ha_stress.engines.exchange.lane import Lane, Source
 from ha_stress.engines.exchange.protocols import exchanges_of
 from ha_stress.engines.exchange.reach import Reach
+from ha_stress.engines.exchange.watchdog import Watchdog
 from ha_stress.tasks.checking import compiled, with_implied
 from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.schedule import TaskShare
@@ -62,9 +63,11 @@ class Loop:
         self._held_until_s = -inf
         self._cpu_us = time.process_time() * 1e6
         self._nursery: trio.Nursery | None = None
+        self._stalls = Stalls(self._stalled)
+        self._watchdog = Watchdog(lambda: self._stalls.running_since)
 
     async def run(self) -> None:
-        trio.lowlevel.add_instrument(Stalls(self._stalled))
+        trio.lowlevel.add_instrument(self._stalls)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for loop in (self._control, self._write, self._pace, self._tick):
@@ -203,11 +206,14 @@ class Loop:
             on_ended=self._look,
             on_failed=self._failed,
         )
-        lane.exchanges = exchanges_of(
-            share, blobs=self._blobs, checks=checks, reach=self._reach, traffic=lane.traffic, nursery=self._nursery
-        )
-        if share.scenario is None:
+        if share.scenario is not None:
+            self._watchdog.guard(share.scenario.name)
+        else:
             lane.turns = turns([request.weight for request in (share.request, *share.mix)])
+        with self._watchdog.loading():
+            lane.exchanges = exchanges_of(
+                share, blobs=self._blobs, checks=checks, reach=self._reach, traffic=lane.traffic, nursery=self._nursery
+            )
         return lane
 
     def _stalled(self, slept_s: float) -> None:
@@ -236,19 +242,22 @@ class Loop:
 
 class Stalls(trio.abc.Instrument):
     """Notices, before any task does, that this process stood still: the time between two looks at the sockets, beyond the
-    pause that was asked for."""
+    pause that was asked for. `running_since` is when the tasks began to run, far ahead while none does."""
 
     def __init__(self, stalled: Callable[[float], None]) -> None:
         self._stalled = stalled
         self._latest_s = now() + STALL_S
+        self.running_since = inf
 
     def before_io_wait(self, timeout: float) -> None:
+        self.running_since = inf
         if self._late() <= 0:  # otherwise it is told after the wait, when tasks can be woken
             self._latest_s = now() + timeout + STALL_S
 
     def after_io_wait(self, timeout: float) -> None:
         late_s = self._late()
-        self._latest_s = now() + STALL_S
+        self.running_since = now()
+        self._latest_s = self.running_since + STALL_S
         if late_s > 0:
             self._stalled(late_s + STALL_S)
 

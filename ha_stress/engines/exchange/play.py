@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import linecache
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import trio
 
 from ha_stress.base.errors import ConfigError
+from ha_stress.base.limits import SCENARIO_CHECKS_MAX
 from ha_stress.engines import failures
 from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.engines.exchange.reach import Reach, Traffic, client_tls
 from ha_stress.engines.exchange.reasons import Failed
 from ha_stress.engines.exchange.user import Session, User
+from ha_stress.engines.exchange.watchdog import Blocked
+from ha_stress.tasks.checking import Compiled
+from ha_stress.tasks.checking import failures as failing
 from ha_stress.tasks.csv_data import rows_of
 from ha_stress.tasks.scenario import Feeder, Scenario
-from ha_stress.tasks.spec import HttpRequest
+from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.turns import row_of
 
 #: Sessions that wait for their next arrival; each may have open connections.
 IDLE_MAX: Final = 1_024
+#: Stands for the checks of a scenario that has too many to name.
+OTHER_CHECKS: Final = "other checks"
 
 
 class Rows:
@@ -53,16 +60,20 @@ class Play:
 
     def __init__(
         self,
-        scenario: Scenario,
-        request: HttpRequest,
+        share: TaskShare,
         *,
         blobs: Mapping[str, bytes],
+        checks: Compiled,
         reach: Reach,
         traffic: Traffic,
         nursery: trio.Nursery,
     ) -> None:
+        scenario = share.scenario
+        assert scenario is not None
         self._scenario = scenario
-        self._request = request
+        self._request = share.request
+        self._checks = checks
+        self._names: set[str] = set()  # of the checks that the author's code has named so far
         self._rows = {feeder.name: Rows(feeder, blobs.get(feeder.blob)) for feeder in scenario.feeders}
         self._reach = reach
         self._traffic = traffic
@@ -84,7 +95,7 @@ class Play:
             import ha_stress.engines.exchange.websocket  # noqa: F401  loaded only
         try:
             self._code = load(self._scenario)["scenario"]
-        except (Exception, SystemExit) as error:  # noqa: BLE001  the author's code may raise anything; each arrival tells
+        except (Exception, SystemExit, Blocked) as error:  # noqa: BLE001  the author's code may raise anything; each arrival tells
             self._problem = error
 
     async def run(self, arrival: Arrival) -> None:
@@ -98,8 +109,19 @@ class Play:
         except BaseException:
             await self._give_back(arrival, session, failed=True)
             raise
-        arrival.complete(wrong=user.failed_checks)
+        wrong = [self._name(text) for text in user.failed_checks]
+        if not self._checks.only_status:
+            wrong += failing(self._checks, 0, (), b"", arrival.elapsed_ms())
+        arrival.complete(wrong=wrong)
         await self._give_back(arrival, session, failed=False)
+
+    def _name(self, text: str) -> str:
+        """The text under which a failed check is counted: not ever new ones, as those with a number in them would be."""
+        if text not in self._names:
+            if len(self._names) >= SCENARIO_CHECKS_MAX:
+                return OTHER_CHECKS
+            self._names.add(text)
+        return text
 
     def _session(self, arrival: Arrival) -> Session:
         if arrival.user is not None:
@@ -135,5 +157,7 @@ class Play:
 def load(scenario: Scenario) -> dict[str, Any]:
     """Run the file itself, as an import would; its names. It must have been checked before."""
     names: dict[str, Any] = {"__name__": "scenario", "__file__": scenario.name}
+    lines = scenario.source.splitlines(keepends=True)
+    linecache.cache[scenario.name] = (len(scenario.source), None, lines, scenario.name)  # tracebacks show them
     exec(compile(scenario.source, scenario.name, "exec", dont_inherit=True), names)
     return names

@@ -13,7 +13,8 @@ from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.engines.exchange.interface import Exchange
 from ha_stress.engines.exchange.reach import Reach, Traffic
 from ha_stress.engines.exchange.reasons import Failed
-from ha_stress.tasks.checking import Compiled
+from ha_stress.tasks.checking import Compiled, compiled
+from ha_stress.tasks.checks import Subject
 from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.spec import HttpRequest
 
@@ -30,12 +31,17 @@ def exchanges_of(
     traffic: Traffic,
     nursery: trio.Nursery,
 ) -> list[Exchange]:
-    """One for each request of the task, or the one that runs its scenario."""
+    """One for each request of the task, or the one that runs its scenario.
+
+    Checks look at what there is to look at: a message has no status, a scenario only a duration.
+    """
     if share.scenario is not None:
         from ha_stress.engines.exchange.play import Play
 
-        return [Play(share.scenario, share.request, blobs=blobs, reach=reach, traffic=traffic, nursery=nursery)]
-    make = _Maker(blobs=blobs, checks=checks, reach=reach, traffic=traffic, nursery=nursery)
+        checks = compiled(check for check in share.checks if check.subject is Subject.LATENCY)
+        return [Play(share, blobs=blobs, checks=checks, reach=reach, traffic=traffic, nursery=nursery)]
+    bodies = compiled(check for check in share.checks if check.subject not in (Subject.STATUS, Subject.HEADER))
+    make = _Maker(blobs=blobs, checks=checks, bodies=bodies, reach=reach, traffic=traffic, nursery=nursery)
     return [make.exchange(request) for request in (share.request, *share.mix)]
 
 
@@ -54,10 +60,18 @@ class Missing:
 
 class _Maker:
     def __init__(
-        self, *, blobs: Mapping[str, bytes], checks: Compiled, reach: Reach, traffic: Traffic, nursery: trio.Nursery
+        self,
+        *,
+        blobs: Mapping[str, bytes],
+        checks: Compiled,
+        bodies: Compiled,
+        reach: Reach,
+        traffic: Traffic,
+        nursery: trio.Nursery,
     ) -> None:
         self._blobs = blobs
         self._checks = checks
+        self._bodies = bodies
         self._reach = reach
         self._traffic = traffic
         self._nursery = nursery
@@ -73,12 +87,12 @@ class _Maker:
             case "tcp":
                 from ha_stress.engines.exchange.tcp import TcpExchange
 
-                return TcpExchange(request, body, self._checks, self._reach, self._traffic)
+                return TcpExchange(request, body, self._bodies, self._reach, self._traffic)
             case "ws" | "wss":
                 from ha_stress.engines.exchange.websocket import Opener, WebSocketExchange
 
                 return WebSocketExchange(
-                    request, body, self._checks, Opener(self._reach, self._traffic, self._nursery), self._traffic
+                    request, body, self._bodies, Opener(self._reach, self._traffic, self._nursery), self._traffic
                 )
             case _:
                 from ha_stress.engines.exchange.web import WebExchange

@@ -26,13 +26,17 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
         self._only = only
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with trio.move_on_after(float("inf") if timeout is None else timeout) as scope:
-            try:
-                return await self._wire.receive_some(max_bytes)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise httpcore.ReadError(str(error)) from error
-        assert scope.cancelled_caught
+        if timeout is None:
+            return await self._read(max_bytes)
+        with trio.move_on_after(timeout):
+            return await self._read(max_bytes)
         raise httpcore.ReadTimeout(f"nothing came for {timeout:g} s")
+
+    async def _read(self, max_bytes: int) -> bytes:
+        try:
+            return await self._wire.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise httpcore.ReadError(str(error)) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         arrival = CURRENT.get(None)
@@ -40,13 +44,19 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
             arrival.begin()
         if not buffer:
             return
-        with trio.move_on_after(float("inf") if timeout is None else timeout) as scope:
-            try:
-                await self._wire.send_all(buffer)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise httpcore.WriteError(str(error)) from error
-        if scope.cancelled_caught:
-            raise httpcore.WriteTimeout(f"nothing was taken for {timeout:g} s")
+        if timeout is None:
+            await self._write(buffer)
+            return
+        with trio.move_on_after(timeout):
+            await self._write(buffer)
+            return
+        raise httpcore.WriteTimeout(f"nothing was taken for {timeout:g} s")
+
+    async def _write(self, buffer: bytes) -> None:
+        try:
+            await self._wire.send_all(buffer)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise httpcore.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
         self._wire.close()

@@ -64,7 +64,7 @@ class Session:
                 transport=Transport(pool),
                 base_url=request.url if urlsplit(request.url).scheme in ("http", "https") else "",
                 headers={"user-agent": f"ha-stress/{__version__}", **dict(request.headers)},
-                timeout=request.timeout_s,
+                timeout=None,  # the time limit of the whole run is enough, unless the author asks for more
                 trust_env=False,
             )
         return self._http

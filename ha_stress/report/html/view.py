@@ -68,7 +68,7 @@ def _last_started(course: Sequence[Stretch], began: float, due_s: float) -> floa
     """The end of the last stretch in which something was sent, if that is clearly after the schedule's end."""
     ends = [one.second + one.width_s - began for one in course if one.numbers["started"]]
     last = max(ends, default=0.0)
-    return last if last > due_s + course[0].width_s else 0.0
+    return last if course and last > due_s + course[0].width_s else 0.0
 
 
 def _covered(one: Stretch, began: float, due_s: float | None) -> float:

@@ -1,0 +1,167 @@
+"""Plan files: what they may say, and what is said about those that say something else."""
+
+from __future__ import annotations
+
+import tomllib
+from base64 import b64decode
+from pathlib import Path
+
+import pytest
+
+from ha_stress.api.creation import checked
+from ha_stress.base.errors import ConfigError
+from ha_stress.cli.dry_run import nodes_of, preview
+from ha_stress.cli.plan_file import RunPlan, plan_of, read_plan
+from ha_stress.cli.run_outputs import named, outputs_of
+from ha_stress.cli.run_place import Place
+
+PLAN = """
+name = "checkout"
+
+[defaults]
+timeout = "2s"
+thresholds = ["p99 < 200ms over 10s", "error_rate < 1%"]
+
+[cluster]
+nodes = 3
+engines = 2
+timing = {down_after_s = 1.5}
+
+[outputs]
+html = "out/report.html"
+junit = "out/junit.xml"
+
+[[tasks]]
+name = "browse"
+url = "http://127.0.0.1:8080/items"
+rate = "1.5k"
+duration = "1m"
+warm_up = "5s"
+checks = ["status == 200"]
+headers = {Accept = "application/json"}
+
+[[tasks]]
+name = "buy"
+url = "http://127.0.0.1:8080/buy"
+method = "post"
+body = '{"item": 1}'
+stages = [{duration = "10s", begin = 0, end = 100}, {duration = 20, begin = 100, end = "50"}]
+thresholds = ["failed < 10 abort after 5s"]
+requests = [{url = "http://127.0.0.1:8080/pay", weight = 2, body_file = "pay.json"}]
+nodes_max = 1
+
+[[tasks]]
+url = "http://127.0.0.1:8080/"
+users = 10
+think_time = "250ms"
+duration = 30
+"""
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    (tmp_path / "pay.json").write_bytes(b'{"card": 7}')
+    return tmp_path
+
+
+def parsed(text: str, beside: Path) -> RunPlan:
+    return plan_of(tomllib.loads(text), beside)
+
+
+def test_a_plan_has_several_tasks_on_top_of_defaults(beside: Path) -> None:
+    plan = parsed(PLAN, beside)
+    browse, buy, users = plan.tasks
+    assert (browse["rate"], browse["duration_s"], browse["warm_up_s"], browse["timeout_s"]) == (1500, 60, 5, 2)
+    assert browse["thresholds"] == ["p99 < 200ms over 10s", "error_rate < 1%"]
+    assert buy["thresholds"] == ["failed < 10 abort after 5s"], "what a task says goes before the defaults"
+    assert browse["headers"] == [["Accept", "application/json"]]
+    assert (buy["method"], b64decode(buy["body_base64"])) == ("POST", b'{"item": 1}')
+    assert buy["duration_s"] == 30 and buy["profile"]["stages"][1] == {"duration_s": 20, "begin": 100, "end": 50}
+    (pay,) = buy["requests"]
+    assert (pay["weight"], b64decode(pay["body_base64"])) == (2, b'{"card": 7}')
+    assert (users["users"], users["think_time_s"], users["duration_s"]) == (10, 0.25, 30)
+    assert (plan.name, plan.cluster.nodes, plan.cluster.engines) == ("checkout", 3, 2)
+    assert plan.outputs == {"html": beside / "out/report.html", "junit": beside / "out/junit.xml"}
+    assert len({task["id"] for task in plan.tasks}) == 3
+    for task in plan.tasks:
+        checked(task)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('name = "buy"', 'threshholds = ["p99<1s"]', "tasks[1].threshholds: unknown key, did you mean thresholds?"),
+        ("warm_up =", "warmup =", "tasks[0].warmup: unknown key, did you mean warm_up?"),
+        ("nodes = 3", "node = 3", "cluster.node: unknown key, did you mean nodes?"),
+        ("junit =", "xml =", "outputs.xml: unknown key; there are dir, html, json, csv, hgrm, junit"),
+        ('timeout = "2s"', 'timout = "2s"', "defaults.timout: unknown key, did you mean timeout?"),
+        ("weight = 2", "wieght = 2", "tasks[1].requests[0].wieght: unknown key, did you mean weight?"),
+        ("begin = 100", "start = 100", "tasks[1].stages[1].start: unknown key"),
+        ("[cluster]", "[clusters]", "clusters: unknown key, did you mean cluster?"),
+        ('rate = "1.5k"', "rate = true", "tasks[0].rate: True is not a rate"),
+        ('rate = "1.5k"', "", "tasks[0].rate: missing"),
+        ('rate = "1.5k"', "rate = inf", "tasks[0].rate: inf is not a rate"),
+        ('duration = "1m"', "", "tasks[0].duration: missing"),
+        ('duration = "1m"', 'duration = "soon"', "tasks[0].duration: 'soon' is not a duration"),
+        ('url = "http://127.0.0.1:8080/items"', "", "tasks[0].url: missing"),
+        ('url = "http://127.0.0.1:8080/items"', "url = 5", "tasks[0].url: input should be a valid string"),
+        ("8080/items", "8080/it ems", "tasks[0]: URL"),
+        ('"status == 200"', '"status is 200"', "tasks[0].checks[0]: check 'status is 200': of status one can ask"),
+        (
+            '"failed < 10 abort after 5s"',
+            '"failed"',
+            "tasks[1].thresholds[0]: threshold 'failed': it is not of the form",
+        ),
+        ('body_file = "pay.json"', 'body_file = "no.json"', "tasks[1].requests[0].body_file no.json: No such file"),
+        ("nodes = 3", "nodes = 0", "cluster.nodes: input should be greater than or equal to 1"),
+        ("begin = 0, ", "", "tasks[1].stages[0].begin: missing"),
+        ("users = 10", "users = 10\nrate = 5", "tasks[2]: users send as fast as they are answered"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_path(old: str, new: str, says: str, beside: Path) -> None:
+    assert old in PLAN
+    with pytest.raises(ConfigError) as caught:
+        parsed(PLAN.replace(old, new, 1), beside)
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_plan_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "plan.toml"
+    for text, says in ((None, "No such file"), ("a =", "not TOML"), ("", "tasks: missing"), ("tasks = []", "tasks: ")):
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            read_plan(file)
+        assert str(caught.value).startswith(f"{file}: {says}")
+
+
+def test_a_dry_run_says_who_would_get_what(beside: Path) -> None:
+    found = preview(parsed(PLAN, beside).tasks, *nodes_of(Place(nodes=3)))
+    assert (found["nodes"], found["master"]) == (["n1", "n2", "n3"], "n1")
+    browse, buy, users = found["tasks"]
+    assert (browse["peak_rate"], browse["arrivals"], browse["duration_s"]) == (1500, 90_000, 60)
+    assert [(one["node"], one["peak_rate"], one["arrivals"]) for one in browse["shares"]] == [
+        ("n2", 750, 45_000),
+        ("n3", 750, 45_000),
+    ]
+    assert (buy["peak_rate"], buy["arrivals"]) == (100, 2000), "10 s from 0 to 100 and 20 s from 100 to 50"
+    assert [(one["node"], one["arrivals"]) for one in buy["shares"]] == [("n2", 2000)]
+    assert (users["arrivals"], [one["users"] for one in users["shares"]]) == (None, [5, 5])
+
+
+def test_a_master_alone_gets_all_of_it(beside: Path) -> None:
+    found = preview(parsed(PLAN, beside).tasks[:1], *nodes_of(Place(nodes=1)))
+    assert [(one["node"], one["share"]) for one in found["tasks"][0]["shares"]] == [("n1", 1.0)]
+
+
+def test_reports_of_several_tasks_have_their_names(tmp_path: Path) -> None:
+    assert named(tmp_path / "report.html", "GET 127.0.0.1:80/a", 1) == tmp_path / "report.2-get-127-0-0-1-80-a.html"
+    plan = RunPlan(tasks=(), outputs={"dir": tmp_path / "planned", "csv": tmp_path / "mine.csv"})
+    found = outputs_of(plan, None, {"html": tmp_path / "typed.html"})
+    assert found["csv"] == tmp_path / "mine.csv"
+    assert found["html"] == tmp_path / "typed.html"
+    assert found["junit"] == tmp_path / "planned" / "junit.xml"
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="reports cannot be written"):
+        outputs_of(plan, tmp_path / "file" / "x", {})

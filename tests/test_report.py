@@ -1,0 +1,290 @@
+"""Reports: what is in each kind of file, also when a run was short, strange or empty."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import StringIO
+from math import inf
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from ha_stress.base.errors import ConfigError
+from ha_stress.report import KINDS, write
+from ha_stress.report.cases import Outcome, cases_of
+from ha_stress.report.files import read
+from ha_stress.report.html.page import page_of
+from ha_stress.report.junit import junit_of
+from ha_stress.report.percentiles import hgrm_of, steps
+from ha_stress.report.rows import csv_of
+from ha_stress.report.run import Run, Stretch
+from ha_stress.report.verdict import verdict_of
+from ha_stress.tasks.distribution import EMPTY, distribution
+from tests.report_support import BEGAN, blob_of, stretch, task_of
+
+SECOND = int(BEGAN)
+
+
+def run_of(stretches: list[Stretch] | None = None, **task: Any) -> Run:
+    every = stretches if stretches is not None else [stretch(SECOND + n, [1000 + 10 * n] * 100) for n in range(10)]
+    return Run(task=task_of(every or [stretch(SECOND, [])], **task), stretches=tuple(every), made_at=BEGAN + 60)
+
+
+def threshold(text: str, ok: bool | None, observed: float | None = 312.0) -> dict[str, Any]:
+    return {
+        "text": text,
+        "metric": "p99",
+        "unit": "ms",
+        "observed": observed,
+        "limit": 200.0,
+        "ok": ok,
+        "window": None,
+        "abort": False,
+    }
+
+
+def judged(*thresholds: dict[str, Any], valid: bool = True, **more: Any) -> dict[str, Any]:
+    finding = {
+        "name": "cpu",
+        "about": "generator",
+        "ok": valid,
+        "observed": 0.5,
+        "limit": 0.1,
+        "sentence": "engines were busy",
+    }
+    said = [one["ok"] for one in thresholds]
+    passed = None if not said else False if False in said else None if None in said else True
+    return {
+        "passed": passed,
+        "valid": valid,
+        "thresholds": list(thresholds),
+        "validity": [finding],
+        "aborted": None,
+    } | more
+
+
+# Files.
+
+
+def test_every_kind_is_written_and_nothing_else_is_left_behind(tmp_path: Path) -> None:
+    for kind in KINDS:
+        written = write(run_of(), kind, tmp_path / f"r.{kind}")
+        assert all(path.stat().st_size > 100 for path in written)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"r.json", "r.csv", "r.junit", "r.html", "r.hgrm", "r.service.hgrm"}
+
+
+def test_a_json_report_is_read_back_as_the_same_run(tmp_path: Path) -> None:
+    run = replace(run_of(), command="ha-stress run x", events=({"name": "+node"},), failovers=({"epoch": 2},))
+    write(run, "json", tmp_path / "r.json")
+    assert read(tmp_path / "r.json") == run
+    assert json.loads((tmp_path / "r.json").read_text())["schema"] == "ha-stress-report/1"
+
+
+def test_what_is_no_report_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    for content, why in (("[]", "schema"), ("{", "not JSON"), ('{"schema": "ha-stress-report/1"}', "damaged")):
+        (tmp_path / "r.json").write_text(content)
+        with pytest.raises(ConfigError, match=why):
+            read(tmp_path / "r.json")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read(tmp_path / "none.json")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write(run_of(), "html", tmp_path / "no" / "r.html")
+    with pytest.raises(ConfigError, match="use json, csv"):
+        write(run_of(), "pdf", tmp_path / "r.pdf")
+
+
+def test_csv_has_a_row_a_second_also_for_seconds_in_which_nothing_happened() -> None:
+    stretches = [
+        stretch(SECOND + 1, [1000] * 100, sent={"n1": 60, "n2": 40}),
+        stretch(SECOND + 4, [2000] * 90, sent={"n2": 100}, failed=10),
+    ]
+    rows = list(csv.DictReader(StringIO(csv_of(run_of(stretches, duration_s=10.0)))))
+    assert [int(row["second"]) - SECOND for row in rows] == [1, 2, 3, 4]
+    assert [row["started"] for row in rows] == ["100", "0", "0", "100"]
+    assert (rows[0]["started_n1"], rows[3]["started_n1"], rows[3]["failed_reset"]) == ("60", "0", "10")
+    assert (rows[0]["target"], rows[0]["at_s"], rows[0]["response_p50_ms"]) == ("100.0", "0.75", "1.0")
+    assert rows[1]["response_p50_ms"] == ""
+
+
+# Percentiles.
+
+
+def test_steps_halve_the_distance_to_all_as_in_the_tools_of_the_hdrhistogram_family() -> None:
+    found = list(steps(distribution([blob_of(list(range(1, 2001)))])))
+    expected = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.775, 0.8, 0.825, 0.85, 0.875, 0.8875, 0.9]
+    assert [round(step.share, 9) for step in found[:18]] == expected
+    assert [step.value_us for step in found[:18]] == [max(1, round(2000 * share)) for share in expected]
+    assert (found[-1].share, found[-1].value_us, found[-1].count) == (1.0, 2000, 2000)
+    assert found[-2].share < 1.0
+
+
+def test_hgrm_reads_as_plotters_read_it() -> None:
+    lines = hgrm_of(distribution([blob_of([1000] * 90 + [5000] * 10)])).splitlines()
+    assert lines[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+    rows = [line.split() for line in lines[2:] if not line.startswith("#")]
+    assert [len(row) for row in rows] == [4] * (len(rows) - 1) + [3]
+    assert rows[-1] == ["5.003", "1.000000000000", "100"]
+    shares = [float(row[1]) for row in rows]
+    assert shares == sorted(shares)
+    assert re.match(r"#\[Mean +=  +1\.4\d\d, StdDeviation +=  +1\.2\d\d\]", lines[-3])
+    assert re.match(r"#\[Max +=  +5\.003, Total count +=  +100\]", lines[-2])
+    assert hgrm_of(EMPTY).count("#[") == 3
+
+
+# Verdicts.
+
+
+@pytest.mark.parametrize(
+    ("task", "word", "part"),
+    [
+        ({}, "Passed", "All 1,000 requests completed"),
+        ({"status": "running"}, "Running", "has not ended"),
+        ({"uncovered": 5}, "Incomplete", "5 uncovered"),
+        ({"verdict": judged(threshold("p99 < 400ms", True))}, "Passed", "The threshold is kept"),
+        ({"verdict": judged(threshold("p99 < 200ms", False))}, "Failed", "p99 < 200ms (it was 312 ms)"),
+        ({"verdict": judged(threshold("p99 < 400ms", True), valid=False)}, "Not valid", "Engines were busy"),
+        (
+            {"verdict": judged(aborted={"threshold": "p99 < 9ms abort", "observed": 12.0, "after_s": 3.0})},
+            "Aborted",
+            "p99 < 9ms abort was broken after 3 s",
+        ),
+    ],
+)
+def test_the_verdict_is_one_word_and_one_sentence(task: dict[str, Any], word: str, part: str) -> None:
+    _, found, sentence = verdict_of(run_of(**task))
+    assert found == word
+    assert part in sentence
+    assert sentence.endswith(".")
+
+
+def test_junit_has_a_case_for_each_threshold_each_check_and_the_validity() -> None:
+    run = run_of(
+        name='a "shop" & more\x00',
+        checks=["status == 200", "body contains ok"],
+        check_failures={"body contains ok": 3},
+        thresholds=["p99 < 200ms", "p50 < 1ms"],
+        verdict=judged(threshold("p99 < 200ms", False), threshold("p50 < 1ms", None, None)),
+    )
+    suite = ElementTree.fromstring(junit_of(run)).find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("6", "1", "2")
+    failures = {case.get("name"): case.find("failure") for case in suite.iter("testcase")}
+    broken = failures["p99 < 200ms"]
+    assert broken is not None
+    assert broken.get("message") == "312 ms"
+    assert failures["status == 200"] is None
+
+
+def test_without_thresholds_a_failed_check_fails_its_case() -> None:
+    cases = {case.name: case for case in cases_of(run_of(checks=["size < 9"], check_failures={"size < 9": 1}))}
+    assert cases["size < 9"].outcome is Outcome.FAILED
+    assert cases["every request completed"].outcome is Outcome.PASSED
+
+
+# The page.
+
+
+class Page(HTMLParser):
+    """Complains about what is not closed, and collects what is loaded."""
+
+    VOID = frozenset({"meta", "br", "link", "img"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loaded: list[str] = []
+        self.ids: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = dict(attrs)
+        self.loaded += [str(known[name]) for name in ("src", "href", "srcset") if known.get(name)]
+        self.ids += [str(known["id"])] if "id" in known else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_loads_nothing_and_every_plot_is_well_formed() -> None:
+    text = page_of(run_of())
+    page = Page(text)
+    assert page.loaded == []
+    assert "url(" not in text
+    assert "http" not in re.sub(r"http://127\.0\.0\.1:8080/items|http-equiv", "", text)
+    plots = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(plots) == 8  # rate, response, service and percentiles, wide and narrow
+    for plot in plots:
+        ElementTree.fromstring(plot)
+        assert 'role="img"' in plot
+        assert "nan" not in plot
+    for name in ("rate", "latency", "judged", "outcomes", "books", "plan", "values"):
+        assert name in page.ids
+
+
+def test_what_comes_from_outside_is_text_on_the_page() -> None:
+    evil = "</script><script>alert(1)</script><img src=x>"
+    stretches = [stretch(SECOND + n, [1000] * 9, sent={evil: 10}, failed=1) for n in range(4)]
+    run = run_of(
+        stretches, name=evil, url=f"http://h/{evil}", failures={evil: 4}, checks=[evil], check_failures={evil: 1}
+    )
+    text = page_of(replace(run, command=evil, environment={"cluster": evil}))
+    assert "<script>alert" not in text
+    assert "<img" not in text
+    assert Page(text).loaded == []
+
+
+def test_figures_of_the_equation_are_those_of_the_books() -> None:
+    text = page_of(run_of(uncovered=7))
+    assert re.search(r"1,007<small>intended</small>", text)
+    assert re.search(r"1,000<small>started</small>", text)
+    assert re.search(r'class="bad">7<small>uncovered</small>', text)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        run_of([]),
+        run_of([stretch(SECOND, [])]),
+        run_of([stretch(SECOND, [1])]),
+        run_of([stretch(SECOND, [0, 0, 0])]),
+        run_of([stretch(SECOND, [3_600_000_000] * 3)]),
+        run_of([stretch(SECOND + n, [], failed=5) for n in range(3)]),
+        run_of(started_at=None, plan=[]),
+        run_of(duration_s=None, status="running", ended_at=None),
+        run_of(rate=0.0, users=5, think_time_s=1.0),
+        run_of([stretch(SECOND + n, [1000] * 40, sent={f"n{i}": 2 for i in range(20)}) for n in range(5)]),
+    ],
+    ids=["nothing", "empty", "one", "zeros", "hours", "failures", "unplanned", "running", "closed", "many workers"],
+)
+def test_strange_runs_have_reports_too(run: Run, tmp_path: Path) -> None:
+    for kind in KINDS:
+        write(run, kind, tmp_path / "r")
+    Page(page_of(run))
+
+
+def test_a_long_run_is_drawn_from_merged_histograms_and_stays_small() -> None:
+    usual, slow = (stretch(SECOND, [1000] * 99 + [last]) for last in (1000, 50_000))
+    run = run_of([replace(slow if n % 7 == 0 else usual, second=SECOND + n) for n in range(1500)])
+    course = run.course(600)
+    assert [one.width_s for one in course] == [3] * 500
+    assert course[0].response is not None
+    assert course[0].response.count == 300
+    assert course[0].response.max_ms == pytest.approx(50, rel=0.01)
+    assert course[0].response.p99_ms == pytest.approx(1, rel=0.01)  # one of 300 is beyond it, where a mean would say 17
+    assert sum(one.numbers["started"] for one in course) == 150_000
+    assert len(page_of(run)) < 600_000
+    assert max(one.response.max_ms if one.response else -inf for one in run.course(10)) == pytest.approx(50, rel=0.01)
