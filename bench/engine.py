@@ -13,81 +13,24 @@ Without nginx our own counting target takes its place, and the output says so.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import psutil
 import trio
 
+from bench.load_server import any_server, cores
 from ha_stress.engines import histogram
 from ha_stress.engines.pool import EnginePool, EngineReport
 from ha_stress.tasks.ledger import add
 from ha_stress.tasks.schedule import Part, TaskShare
 from ha_stress.tasks.spec import HttpRequest
 
-BODY: Final = "x" * 64 + "\n"
 LEAD_S: Final = 0.5
 ATTEMPTS: Final = 3
 STEPS: Final = (20_000, 40_000, 60_000, 80_000, 100_000, 120_000, 140_000, 160_000, 180_000, 200_000)
-NGINX_CONF: Final = """
-daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log crit;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 60s;
-  client_body_temp_path {directory}/b; proxy_temp_path {directory}/p; fastcgi_temp_path {directory}/f;
-  uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
-  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type text/plain; return 200 '{body}'; }} }}
-}}
-"""
-
-
-@contextlib.contextmanager
-def server(core: int) -> Iterator[tuple[str, str]]:
-    """(name, URL) of the server under load, pinned to `core`."""
-    binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
-    with tempfile.TemporaryDirectory() as directory:
-        if binary is None:
-            command, name = (
-                [sys.executable, "-m", "ha_stress.target", "--body-bytes", str(len(BODY))],
-                "ha_stress.target",
-            )
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            assert process.stdout is not None
-            url = json.loads(process.stdout.readline())["url"]
-        else:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            path = Path(directory, "nginx.conf")
-            path.write_text(NGINX_CONF.format(directory=directory, port=port, body=BODY))
-            process = subprocess.Popen([binary, "-c", str(path), "-p", directory], text=True)
-            url, name = f"http://127.0.0.1:{port}", "nginx"
-            _wait_until_it_listens(port)
-        try:
-            for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children()]:
-                one.cpu_affinity([core])
-            yield name, url + "/"
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _wait_until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.02)
-    raise SystemExit("nginx did not begin to listen within 10 s")
 
 
 async def _until_idle(pool: EnginePool) -> None:
@@ -154,10 +97,10 @@ def _kept(step: dict[str, Any]) -> bool:
 
 
 async def bench(rate: float, seconds: float) -> dict[str, Any]:
-    cores = sorted(os.sched_getaffinity(0))
-    engine_core, server_core = cores[-1], cores[0]
+    count = len(os.sched_getaffinity(0))
+    server_core, engine_core = cores()
     os.sched_setaffinity(0, {server_core})
-    with server(server_core) as (name, url):
+    with any_server(server_core) as (name, url):
         paced = [await measure(url, one, seconds, engine_core) for one in sorted({1_000.0, rate})]
         steps = []
         for step in STEPS:
@@ -170,7 +113,7 @@ async def bench(rate: float, seconds: float) -> dict[str, Any]:
     kept = [step["achieved"] for step in steps if _kept(step)]
     return {
         "server": name,
-        "cores": len(cores),
+        "cores": count,
         "shared_core": engine_core == server_core,
         "paced": paced,
         "steps": steps,

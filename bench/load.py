@@ -35,7 +35,7 @@ RATES: Final = (1_000.0, 10_000.0, 50_000.0, 100_000.0)
 SECONDS: Final = 4.0
 ROUNDS: Final = 3
 QUICK_SECONDS: Final = 1.5
-#: A generator that kept less than this of a rate is not asked for a higher one.
+#: A generator that kept less than this of a rate has fallen behind.
 KEPT_PART: Final = 0.5
 FREEZE_RATE: Final = 400.0
 FREEZE_RUN_S: Final = 6.0
@@ -72,18 +72,19 @@ class Comparison:
         return runs
 
     def open(self, rates: Sequence[float]) -> dict[tuple[float, str], list[Measured]]:
+        """Whoever has fallen far behind a rate is asked for the higher ones only once."""
         runs: dict[tuple[float, str], list[Measured]] = defaultdict(list)
-        beaten: set[str] = set()
+        behind: set[str] = set()
         for rate in rates:
-            asked = [tool for tool in self._having(Model.OPEN) if tool.name not in beaten]
-            if rate != min(rates):
-                asked = [tool for tool in asked if tool.name != SOCKET]
-            for _ in range(self._rounds):
+            asked = [tool for tool in self._having(Model.OPEN) if tool.name != SOCKET or rate == min(rates)]
+            for number in range(self._rounds):
                 for tool in asked:
-                    measured = self._run(tool, Model.OPEN, rate, tool.connections_open)
+                    measured = None
+                    if number == 0 or tool.name not in behind:
+                        measured = self._run(tool, Model.OPEN, rate, tool.connections_open)
                     if measured is not None:
                         runs[rate, tool.name].append(measured)
-            beaten |= {
+            behind |= {
                 tool.name
                 for tool in asked
                 if tool.name != OURS and all(run.rate < KEPT_PART * rate for run in runs[rate, tool.name])

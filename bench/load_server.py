@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -139,6 +141,26 @@ def nginx(core: int | None) -> Iterator[Nginx]:
         finally:
             process.terminate()
             process.wait(STOP_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def any_server(core: int | None) -> Iterator[tuple[str, str]]:
+    """(what it is, its URL): nginx, or where it is not installed our own counting target, which is slower."""
+    if binary() is not None:
+        with nginx(core) as server:
+            yield "nginx", server.url
+        return
+    command = [sys.executable, "-m", "ha_stress.target", "--body-bytes", str(len(BODY))]
+    with contextlib.nullcontext() if core is None else on_core(core):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield "ha_stress.target", json.loads(process.stdout.readline())["url"] + "/"
+    finally:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_S)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:

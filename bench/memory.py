@@ -9,21 +9,18 @@ counting target where there is none. Exit code 1 if a process grows with the num
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
 from bench.command import carry_out, conditions, parser_of, say
-from bench.load_server import BODY, binary, nginx
+from bench.load_server import any_server
 from bench.memory_figures import Sample, report_of, table, verdicts
 from chaos.outside import Outside
 from ha_stress.base.errors import HaStressError, Unavailable
@@ -39,13 +36,12 @@ SAMPLE_PERIOD_S: Final = 1.0
 PATIENCE: Final = 8
 START_S: Final = 60.0
 SAY_PERIOD: Final = 15
-STOP_TIMEOUT_S: Final = 10.0
 
 
 def measure(requests: int, rate: float) -> dict[str, Any]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        name, url = stack.enter_context(_target())
+        name, url = stack.enter_context(any_server(None))
         cluster = stack.enter_context(LocalCluster(LocalSpec(data_dir=directory, nodes=NODES)))
         client = stack.enter_context(cluster.client())
         outside = Outside(cluster.redis_url, cluster.spec.cluster)
@@ -107,23 +103,6 @@ class Processes:
 
 def _rss_mb(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / 1e6
-
-
-@contextmanager
-def _target() -> Iterator[tuple[str, str]]:
-    """(what it is, its URL)."""
-    if binary() is not None:
-        with nginx(None) as server:
-            yield "nginx", server.url
-        return
-    command = [sys.executable, "-m", "ha_stress.target", "--body-bytes", str(len(BODY))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield "our counting target", json.loads(process.stdout.readline())["url"] + "/"
-        finally:
-            process.terminate()
-            process.wait(STOP_TIMEOUT_S)
 
 
 def request_count(text: str) -> int:

@@ -141,13 +141,16 @@ async def ws_echo(request: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def asgi_server(app: Any, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[Server]:
+async def asgi_server(
+    app: Any, certificate: tuple[Path, Path] | None = None, *, keep_alive_s: float = 5.0
+) -> AsyncIterator[Server]:
     """Hypercorn: HTTP/1.1, HTTP/2 with prior knowledge, and both over TLS."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]  # theirs from now on
     config.errorlog = None
+    config.keep_alive_timeout = keep_alive_s
     if certificate is not None:
         config.keyfile, config.certfile = map(str, certificate)
     async with trio.open_nursery() as nursery:

@@ -169,13 +169,19 @@ class SmallCluster:
         self.nursery = nursery
         self.nodes: dict[str, SmallNode] = {}
         self.timing = TIMING
+        self.allow: tuple[str, ...] = ("loopback",)
 
     async def add(self, *names: str) -> list[SmallNode]:
         return [await self.nursery.start(self._run_node, name) for name in names]
 
     async def _run_node(self, name: str, *, task_status: trio.TaskStatus[SmallNode]) -> None:
         config = NodeConfig(
-            id=name, cluster=self.cluster, redis_url=self.redis_url, database_url=self.database_url, timing=self.timing
+            id=name,
+            cluster=self.cluster,
+            redis_url=self.redis_url,
+            database_url=self.database_url,
+            timing=self.timing,
+            allow=self.allow,
         )
         async with open_bus(self.redis_url, self.cluster) as bus, open_store(self.database_url) as store:
             node = SmallNode(config, bus, store, len(self.nodes) + 1)

@@ -206,3 +206,11 @@ def test_cuts_at_random_arrivals_agree_with_them(seed: int, number: int, profile
         before = arrivals.before(due_s)
         assert before <= number
         assert before == number or arrivals.due_s(before) >= due_s
+
+
+def test_a_moment_after_a_long_pause_is_as_exact_as_moments_are() -> None:
+    profile = parse_profile("stages 0@1s,1@1s")
+    pause = Stage(duration_s=510, begin=0, end=0)
+    burst = Stage(duration_s=1, begin=1e6, end=0)
+    arrivals = arrivals_of(replace(profile, stages=(*profile.stages, pause, burst)), 0.0)
+    assert [arrivals.before(arrivals.due_s(number)) for number in range(100)] == list(range(100))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import select
 import socket
 import struct
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines import control
 from ha_stress.engines.account import Account
+from ha_stress.engines.answer import Answer
 from ha_stress.engines.clock import now
 from ha_stress.engines.connection import Connection
+from ha_stress.engines.dial import Dial
 from ha_stress.engines.lane import Lane
 from ha_stress.engines.resolve import Resolver
 from ha_stress.tasks.checks import Check, Operator, Subject
@@ -121,6 +124,32 @@ def test_an_arrival_that_waits_for_its_connection_is_not_yet_in_the_books() -> N
         assert (bench.account.started, bench.account.waiting) == (2, 0)
         assert dict(bench.account.failed) == {"connect_timeout": 2}
         assert bench.account.settled
+
+
+@pytest.mark.parametrize("answer", [OK, OK.replace(b"OK", b"OK\r\nConnection: close"), b"rubbish", b""])
+def test_a_connection_that_is_closed_leaves_no_cycle_because_nobody_collects_them(answer: bytes) -> None:
+    def serve(sock: socket.socket, _number: int) -> None:
+        while read_request(sock):
+            sock.sendall(answer)
+            if answer != OK:
+                return
+
+    with raw_server(serve) as server:
+        bench = Bench(server.url, 5)
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            bench.fire(5)
+            bench.poll_until(lambda: bench.account.settled)
+            bench.lane.cancel()
+            gc.collect()
+            left = [one for one in gc.garbage if isinstance(one, Connection | Dial | Answer | socket.socket)]
+            assert left == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
 
 
 @pytest.mark.parametrize("lateness_s", [0.0, 0.5])

@@ -9,13 +9,19 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from ha_stress.engines import control
 from ha_stress.engines.loop import STALL_S, Loop, NodeGone
+from ha_stress.tasks.schedule import Part
 
 from .engine_support import part, share, target_process
 
+USERS = part(0, None, users=3, modulus=3, slots=(0, 1, 2))
 
-def test_a_stop_while_answers_are_read_is_found_before_anything_is_sent() -> None:
+
+@pytest.mark.parametrize("what", [part(100, None), USERS], ids=["arrivals", "users"])
+def test_a_stop_while_answers_are_read_is_found_before_anything_is_sent(what: Part) -> None:
     """Regression, found by chaos: stopped between its two looks at the clock, an engine sent all that had become due."""
     ours, theirs = socket.socketpair()
     stop, pull = os.pipe()
@@ -33,7 +39,7 @@ def test_a_stop_while_answers_are_read_is_found_before_anything_is_sent() -> Non
     thread = threading.Thread(target=run)
     with target_process() as target, ours:
         thread.start()
-        begun = share(target.url, part(100, None))
+        begun = share(target.url, what)
         ours.sendall(control.frame({"t": "apply", "n": 1, "shares": [control.share_to_plain(begun)]}))
         deadline = time.monotonic() + 10
         while target.counted() < 20:

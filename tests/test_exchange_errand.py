@@ -135,3 +135,41 @@ async def test_a_task_whose_setup_fails_ends_with_the_cause_and_sends_nothing(
         assert (await ended(master.store, task)).intended == 0
         assert master.said("-setup")[0].cause == "setup raised ValueError: no database"
         assert "no database" in master.said("+task-end")[0].cause
+
+
+SLOW = """
+import trio
+
+async def setup():
+    with open({log!r}, "a") as log:
+        log.write("begun\\n")
+    await trio.sleep(1.0)
+    with open({log!r}, "a") as log:
+        log.write("done\\n")
+    return 7
+
+async def scenario(user):
+    assert user.data == 7
+"""
+
+
+async def test_a_master_that_is_replaced_while_it_sets_up_leaves_it_to_its_successor(
+    valkey: EmbeddedRedis, cluster: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    async with small_cluster(valkey.url, cluster, tmp_path) as world:
+        first, second = await world.add("a", "b")
+        await world.promote(first)
+        scenario = Scenario(name="shop.py", source=SLOW.format(log=str(log)))
+        task = await world.run_task(first, "http://127.0.0.1:9/", rate=50, duration_s=0.4, scenario=scenario)
+
+        async def begun() -> bool:
+            return log.exists()
+
+        await until(begun, "the first master sets up")
+        first.master_scope.cancel()
+        await world.promote(second)
+        totals = await ended(second.store, task)
+        assert (totals.balanced, totals.completed, totals.failures) == (True, 20, {})
+        assert log.read_text() == "begun\nbegun\ndone\n"
+        assert (first.said("+setup"), len(second.said("+setup"))) == ([], 1)

@@ -190,7 +190,7 @@ def test_secrets_of_the_request_do_not_travel_with_the_report() -> None:
 
 
 def test_the_command_says_all_that_options_can_say() -> None:
-    task = run_with_a_death().task | {
+    task = dict(run_with_a_death().task) | {
         "method": "POST",
         "users": 5,
         "checks": ["status == 200"],

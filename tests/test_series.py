@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from ha_stress.api import series as api_series
 from ha_stress.base.limits import SERIES_BUCKETS_MAX
+from ha_stress.cli.client import Client
+from ha_stress.cli.main import main
 from ha_stress.cluster.mastership import Mastership
+from ha_stress.report import KINDS, Run, gather, write
 from ha_stress.store.series import Buckets, before
 from ha_stress.store.store import Store, open_store
 from ha_stress.tasks.distribution import distribution
@@ -114,6 +118,31 @@ async def test_a_task_of_which_nothing_is_known_yet_has_an_empty_course(api: Api
     assert "there is no task" in await api.refused("GET", "/tasks/nobody/series", status=404)
     for wrong in ("buckets=0", f"buckets={SERIES_BUCKETS_MAX + 1}", "width_s=0", "after=-2", "width_s=x"):
         await api.refused("GET", f"/tasks/t-1/series?{wrong}", status=400)
+
+
+async def test_the_client_gathers_a_run_of_which_every_report_is_made(api: Api, tmp_path: Path) -> None:
+    await filled(api, range(1000, 1012))
+
+    def gathered() -> Run:
+        with Client([str(api.http.base_url)]) as client:
+            return gather(client, "t-1")
+
+    run = await trio.to_thread.run_sync(gathered)
+    assert [one.second for one in run.stretches] == list(range(1000, 1012))
+    assert run.course(4)[1].numbers["started"] == 60
+    for kind in KINDS:
+        assert write(run, kind, tmp_path / kind)
+    with pytest.raises(SystemExit) as left:
+        main(["report", str(tmp_path / "run.json"), "--csv", str(tmp_path / "r.csv")])
+    assert left.value.code == 2  # there is no such file yet
+    write(run, "json", tmp_path / "run.json")
+    with pytest.raises(SystemExit) as left:
+        main(
+            ["report", str(tmp_path / "run.json"), "--csv", str(tmp_path / "r.csv"), "--html", str(tmp_path / "r.html")]
+        )
+    assert left.value.code == 0
+    assert (tmp_path / "r.csv").read_bytes() == (tmp_path / "csv").read_bytes()
+    assert (tmp_path / "r.html").stat().st_size > 10_000
 
 
 async def all_of(api: Api, query: str) -> tuple[int, list[dict[str, Any]]]:

@@ -12,6 +12,7 @@ from ha_stress.base.errors import Conflict, NotFound
 from ha_stress.store import blobs
 from ha_stress.store.store import Store, open_store
 from ha_stress.tasks.caps import RateCaps
+from ha_stress.tasks.profile import Profile, Stage
 from ha_stress.tasks.scenario import Feeder, Scenario
 from ha_stress.tasks.spec import HttpRequest, Status, TaskSpec, Wanted
 from tests.test_store import FIRST, TASK, server, store, url
@@ -102,6 +103,19 @@ async def test_a_task_above_a_cap_is_not_stored(store: Store) -> None:
         await store.set_rate("t-2", 11.0, caps)
     await store.set_rate("t-1", 5.0, caps)
     await store.set_rate("t-2", 15.0, caps)
+
+
+async def test_a_profile_whose_place_a_rate_has_taken_is_still_of_the_same_task(store: Store) -> None:
+    ramp = named("ramp", rate=0.0, profile=Profile(stages=(Stage(duration_s=10, begin=0, end=100),)))
+    await store.create_task(ramp)
+    await store.set_rate("ramp", 5.0)
+    await store.create_task(ramp)
+    assert (await store.task("ramp")).spec.rate == 5.0
+    with pytest.raises(Conflict, match="something else"):
+        await store.create_task(replace(ramp, duration_s=1.0))
+    with pytest.raises(Conflict, match="has users"):
+        await store.create_task(named("users", rate=0.0, users=3))
+        await store.set_rate("users", 5.0)
 
 
 async def test_what_was_stopped_or_has_ended_leaves_its_room_to_others(store: Store) -> None:

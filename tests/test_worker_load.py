@@ -16,9 +16,10 @@ from ha_stress.drivers.stress import load as loads
 from ha_stress.drivers.stress.load import Load
 from ha_stress.store.store import Store, open_store
 from ha_stress.tasks.ledger import Counters, add
+from ha_stress.tasks.spec import HttpRequest, TaskSpec
 from tests.engine_support import Rig, part, running_pool, share, target_process
 from tests.redis_server import cluster, own_valkey, plain_client, valkey
-from tests.stress_support import TIMING, small_cluster, until
+from tests.stress_support import TIMING, ended, small_cluster, until
 
 __all__ = ["cluster", "own_valkey", "valkey"]  # fixtures
 
@@ -165,6 +166,25 @@ async def test_a_worker_without_a_sign_of_a_master_ends_its_load_until_there_is_
                 return target.counted() > counted and bool(worker.said("-orphan"))
 
             await until(goes_on, "the load goes on")
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["fast", "exchange"])
+async def test_engines_ask_the_allow_list_whatever_was_created(
+    valkey: EmbeddedRedis, cluster: str, tmp_path: Path, http2: bool
+) -> None:
+    with target_process() as target:
+        async with small_cluster(valkey.url, cluster, tmp_path) as world:
+            world.allow = ("10.0.0.0/8",)
+            (master,) = await world.add("m")
+            await world.promote(master)
+            for number, url in enumerate((target.url, target.url.replace("127.0.0.1", "localhost"))):
+                request = HttpRequest(url=url, http2=http2)
+                await master.store.create_task(
+                    TaskSpec(id=f"t-{number}", name="t", request=request, rate=20.0, duration_s=0.5)
+                )
+                books = await ended(master.store, f"t-{number}")
+                assert (books.completed, books.failures) == (0, {"not_allowed": 10}) and books.balanced
+            assert target.counted() == 0
 
 
 async def _still(count: Callable[[], int]) -> bool:

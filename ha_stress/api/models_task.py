@@ -121,6 +121,8 @@ class FeederView(BaseModel):
 class ScenarioView(BaseModel):
     name: str
     feeders: list[FeederView]
+    setup_problem: str = Field("", description="Why its setup failed, for which the task ended; empty otherwise")
+    teardown_problem: str = Field("", description="Why its teardown failed; empty otherwise")
 
 
 class Stopped(BaseModel):

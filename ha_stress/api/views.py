@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -142,7 +142,7 @@ def _task_fields(record: TaskRecord) -> dict[str, Any]:
         "id": spec.id,
         "name": spec.name,
         "requests": [_request_fields(request) for request in spec.mix],
-        "scenario": None if spec.scenario is None else asdict(spec.scenario),
+        "scenario": None if spec.scenario is None else asdict(spec.scenario) | _problems(record.outcome),
         "rate": spec.rate,
         "profile": None if spec.profile is None else asdict(spec.profile),
         "users": spec.users,
@@ -163,6 +163,11 @@ def _task_fields(record: TaskRecord) -> dict[str, Any]:
         "started_at": record.plan.started_at if record.plan else None,
         "ended_at": record.ended_at,
     }
+
+
+def _problems(outcome: Mapping[str, Any]) -> dict[str, str]:
+    """Of the functions that run once."""
+    return {f"{name}_problem": outcome.get(name, {}).get("problem", "") for name in ("setup", "teardown")}
 
 
 def _request_fields(request: HttpRequest) -> dict[str, Any]:

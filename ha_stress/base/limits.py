@@ -119,11 +119,11 @@ THRESHOLDS_MAX: Final = 50
 BLOBS_MAX: Final = 256
 #: Stretches of a series in one answer: as many as a plot has room for; with histograms an answer is then about 2 MB.
 SERIES_BUCKETS_MAX: Final = 600
-#: Frames that are read for one answer of a series: reading their histograms takes a thread less than two seconds. The
+#: Frames that are read for one answer of a series: reading their histograms takes a thread about two seconds. The
 #: answer says where to go on.
-SERIES_FRAMES_MAX: Final = 12_000
-#: Frames in one query of it: about 10 MB.
-SERIES_PAGE_FRAMES: Final = 3_000
+SERIES_FRAMES_MAX: Final = 6_000
+#: Frames in one query of it: about 6 MB.
+SERIES_PAGE_FRAMES: Final = 2_000
 #: Stages of one profile: every part of a schedule carries them.
 STAGES_MAX: Final = 200
 #: A seed travels as a JSON number, which is exact up to here.

@@ -23,6 +23,8 @@ from ha_stress.cli.views import event_style
 _LABEL: Final = 9
 _FIGURE: Final = 22
 _WIDTH_MAX: Final = 140
+#: Columns below which the books are shortened, and below which tables stand under each other.
+_NARROW, _BESIDE = 76, 78
 _NEWS: Final = 5
 #: Lines of a terminal above which the curves are two and three lines high.
 _TALL: Final = (27, 36)
@@ -60,8 +62,8 @@ def task_blocks(task: LiveTask, now: float, width: int, rows: int, *, whole: boo
     curves = _curves(task, now, width, rows)
     if not whole:
         return [_lines(*head, *curves, _counts(task))]
-    blocks = [_lines(*head), _lines(*curves), Block(3, counts_table(task.found))]
-    side = [block for block in (_latency(task.found), _workers(task)) if block is not None]
+    blocks = [_lines(*head), _lines(*curves), Block(3, counts_table(task.found, width))]
+    side = [block for block in (latency_block(task.found), _workers(task)) if block is not None]
     if side:
         blocks.append(_beside(side, width))
     thresholds = [threshold_line(one, width) for one in task.found["verdict"]["thresholds"]]
@@ -155,10 +157,12 @@ def _short(rate: float) -> float:
     return round(rate, 1) if rate < 100 else round(rate)
 
 
-def counts_table(task: Mapping[str, Any]) -> RenderableType:
-    """The books in one line."""
+def counts_table(task: Mapping[str, Any], width: int) -> RenderableType:
+    """The books in one line; on a narrow screen without what follows from the others, and what is only late."""
     books = task["books"]
-    names = ("intended", "started", "completed", "failed", "wrong", "dropped", "uncovered", "late")
+    names: tuple[str, ...] = ("started", "completed", "failed", "wrong", "dropped", "uncovered")
+    if width >= _NARROW:
+        names = ("intended", *names, "late")
     table = grid(*names, right=names)
     bad = {"failed", "wrong", "dropped", "uncovered"}
     table.add_row(*(Text(number(books[name]), "bold red" if name in bad and books[name] else "") for name in names))
@@ -176,7 +180,8 @@ def _counts(task: LiveTask) -> Text:
     return line.append(f", broken: {', '.join(broken)}" if broken else "", "red")
 
 
-def _latency(task: Mapping[str, Any]) -> Block | None:
+def latency_block(task: Mapping[str, Any]) -> Block | None:
+    """As in the summary, in few columns."""
     latency = task["latency"]
     if not latency["response"]:
         return None
@@ -211,7 +216,7 @@ def _workers(task: LiveTask) -> Block | None:
 
 def _beside(blocks: Sequence[Block], width: int) -> Block:
     """Next to each other where there is room."""
-    if width < 78:
+    if width < _BESIDE:
         return Block(sum(block.height for block in blocks), Group(*(block.what for block in blocks)))
     table = Table.grid(padding=(0, 4, 0, 0))
     for _ in blocks:

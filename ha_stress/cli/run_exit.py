@@ -1,6 +1,7 @@
 """What a run means to whoever called it: its exit code, and the sentence that goes with it. Pure.
 
-0  passed                                4  without thresholds: some requests failed, were wrong, dropped or uncovered
+0  passed                                4  without thresholds: some requests failed, were wrong, dropped or uncovered;
+                                            or the setup of a scenario failed
 5  the books do not balance              6  the results did not arrive in time
 7  a threshold is broken                 8  the run is not valid: the generator was saturated, or load is missing
 9  the target may not be loaded        130  interrupted; what was done until then is reported
@@ -38,6 +39,8 @@ def exit_code(task: Mapping[str, Any]) -> int:
         return EXIT_BOOKS
     if task["failures"].get("not_allowed"):
         return EXIT_NOT_ALLOWED
+    if setup_problem(task):
+        return EXIT_REQUESTS
     if verdict["saturated"]:
         return EXIT_INVALID
     if verdict["passed"] is None:
@@ -45,6 +48,11 @@ def exit_code(task: Mapping[str, Any]) -> int:
     if not verdict["passed"]:
         return EXIT_THRESHOLDS
     return EXIT_PASSED if verdict["valid"] else EXIT_INVALID
+
+
+def setup_problem(task: Mapping[str, Any]) -> str:
+    """Why the setup of its scenario failed; empty if it did not."""
+    return str((task.get("scenario") or {}).get("setup_problem", ""))
 
 
 def exit_code_of(tasks: Sequence[Mapping[str, Any]], *, interrupted: bool) -> int:
@@ -64,7 +72,11 @@ def sentence(code: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
             if judged
             else (f"All {completed:,} requests completed;", "the books balance.")
         ),
-        EXIT_REQUESTS: ("Not every request went well:", "see what failed, was wrong, dropped or uncovered above."),
+        EXIT_REQUESTS: (
+            ("A scenario did not begin:", "its setup failed, see above.")
+            if any(map(setup_problem, tasks))
+            else ("Not every request went well:", "see what failed, was wrong, dropped or uncovered above.")
+        ),
         EXIT_BOOKS: ("The books do not balance:", "that is a defect of this program, please report it."),
         EXIT_TIMEOUT: ("The last results did not arrive in time:", "what is shown may not be all."),
         EXIT_THRESHOLDS: (

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ha_stress.cli.layout import grid, number, spaced
-from ha_stress.cli.live_view import counts_table
+from ha_stress.cli.live_view import counts_table, latency_block
 from ha_stress.cli.run_exit import EXIT_INTERRUPTED, EXIT_PASSED, sentence
 from ha_stress.cli.verdict_view import verdict_view
 from ha_stress.cli.views import latency_table
+
+#: Columns that the latencies and their explanation need.
+_WIDE: Final = 70
 
 
 def summary_of(tasks: Sequence[Mapping[str, Any]], code: int, width: int) -> RenderableType:
@@ -30,10 +33,11 @@ def task_summary(task: Mapping[str, Any], width: int, *, named: bool) -> Rendera
         (str(task["name"]), "bold"), ("  " + str(task["id"]), "dim"), no_wrap=True, overflow="ellipsis"
     )
     parts: list[RenderableType] = [head] if named else []
-    parts.append(Group(counts_table(task), *_unbalanced(task["books"])))
-    tables = [table for table in (_latency(task), _outcomes(task)) if table is not None]
+    parts.append(Group(counts_table(task, width), *_unbalanced(task["books"])))
+    tables = [table for table in (_latency(task, width), _outcomes(task)) if table is not None]
     if tables:
         parts.append(_beside(tables, width))
+    parts += _errands(task)
     checks = _checks(task)
     if checks is not None:
         parts.append(checks)
@@ -43,14 +47,23 @@ def task_summary(task: Mapping[str, Any], width: int, *, named: bool) -> Rendera
     return spaced(*parts)
 
 
+def _errands(task: Mapping[str, Any]) -> list[RenderableType]:
+    """What went wrong in the functions of a scenario that run once."""
+    said = [(task.get("scenario") or {}).get(f"{name}_problem") for name in ("setup", "teardown")]
+    return [Text(problem, "bold red") for problem in said if problem]
+
+
 def _unbalanced(books: Mapping[str, Any]) -> list[Text]:
     if books["balanced"]:
         return []
     return [Text("NOT BALANCED: intended = started + dropped + uncovered does not hold", "bold red")]
 
 
-def _latency(task: Mapping[str, Any]) -> RenderableType | None:
-    return latency_table(task["latency"]) if task["latency"]["response"] else None
+def _latency(task: Mapping[str, Any], width: int) -> RenderableType | None:
+    if not task["latency"]["response"]:
+        return None
+    short = latency_block(task)
+    return latency_table(task["latency"]) if width >= _WIDE or short is None else short.what
 
 
 def _outcomes(task: Mapping[str, Any]) -> RenderableType | None:

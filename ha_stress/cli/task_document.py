@@ -84,6 +84,8 @@ def _work(task: TaskOptions) -> dict[str, Any]:
     further = _requests(task.requests) if task.requests is not None else []
     if task.curl:
         further = [*_curl(task), *further]
+    timeout_s = _seconds("--timeout", task.timeout)
+    further = [{"timeout_s": timeout_s, **one} for one in further]  # those that do not say it themselves
     if not task.url and further:
         own, further = further[0], further[1:]
     elif task.url:
@@ -92,7 +94,7 @@ def _work(task: TaskOptions) -> dict[str, Any]:
             "method": task.method.upper(),
             "headers": [list(pair) for pair in parse_headers(task.header)],
             "body_base64": b64encode(_body(task.body)).decode("ascii"),
-            "timeout_s": _seconds("--timeout", task.timeout),
+            "timeout_s": timeout_s,
             "http2": task.http2,
             "expect": task.expect,
         }

@@ -38,7 +38,7 @@ def threshold_line(threshold: Mapping[str, Any], width: int) -> Text:
     return line
 
 
-def verdict_view(verdict: Mapping[str, Any], width: int) -> RenderableType:
+def verdict_view(verdict: Mapping[str, Any], width: int = 120) -> RenderableType:
     """Every threshold; of the validity only what is not well, or one line that it is."""
     thresholds = [threshold_line(one, width) for one in verdict["thresholds"]]
     aborted = verdict["aborted"]

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ha_stress.cli.layout import clock_time, grid, ms, node_of, number, spaced
+from ha_stress.cli.verdict_view import verdict_view
 
 #: Event name -> style: what hurts is red, what decides is yellow, what is good again is green, the rest is quiet.
 _EVENT_STYLES = {
@@ -96,6 +97,8 @@ def task_panel(task: Mapping[str, Any]) -> RenderableType:
     if task["plan"]:
         parts.append(plan_table(task["plan"]))
     parts.append(summary(task))
+    if task.get("verdict"):
+        parts.append(verdict_view(task["verdict"]))
     if task.get("timeline"):
         parts.append(timeline_table(task["timeline"]))
     return spaced(*parts)

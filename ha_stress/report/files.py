@@ -11,7 +11,7 @@ from typing import Final
 
 from ha_stress.base.errors import ConfigError
 from ha_stress.report.document import document_of, run_of
-from ha_stress.report.run import Run
+from ha_stress.report.run import Run, distributions_of
 
 
 def _json(run: Run) -> str:
@@ -49,7 +49,7 @@ def write(run: Run, kind: str, path: Path) -> list[Path]:
     if kind == "hgrm":
         from ha_stress.report.percentiles import hgrm_of
 
-        response, service = run.distributions()
+        response, service = distributions_of(run.stretches)
         beside = path.with_name(f"{path.stem}.service{path.suffix or '.hgrm'}")
         return [_put(path, hgrm_of(response)), _put(beside, hgrm_of(service))]
     if kind not in _TEXTS:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ha_stress.tasks.distribution import Distribution, Sum, distribution
+from ha_stress.tasks.distribution import Distribution, Sum
 
 SCHEMA: Final = "ha-stress-report/1"
 
@@ -90,16 +90,18 @@ class Run:
         started = self.task.get("started_at")
         return float(started if started is not None else self.stretches[0].second if self.stretches else 0)
 
-    def distributions(self) -> tuple[Distribution, Distribution]:
-        """(response, service) of the whole run."""
-        return (
-            distribution(one.response_us for one in self.stretches),
-            distribution(one.service_us for one in self.stretches),
-        )
-
     def course(self, most: int) -> tuple[Stretch, ...]:
         """The stretches, merged so that there are at most `most`; equally long, without holes."""
         return merged(self.stretches, self.width_s, most)
+
+
+def distributions_of(stretches: Iterable[Stretch]) -> tuple[Distribution, Distribution]:
+    """(response, service) over all of them."""
+    response, service = Sum(), Sum()
+    for one in stretches:
+        response.add(one.response_us)
+        service.add(one.service_us)
+    return response.distribution(), service.distribution()
 
 
 def merged(stretches: Sequence[Stretch], width_s: int, most: int) -> tuple[Stretch, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, func, select
 
-from ha_stress.store.schema import frames
+from ha_stress.store.schema import frames, ledger
 from ha_stress.store.series import Piece
 from ha_stress.tasks.distribution import Sum
 from ha_stress.tasks.judging import Second, counts_of
@@ -27,12 +27,17 @@ def read_counted(connection: Connection, task_id: str, first: int) -> Counters:
 
 
 def read_engine_use(connection: Connection, task_id: str, first: int, last: int) -> EngineUse:
-    """How busy the engines of a task were under the labels from `first` to `last`."""
+    """How busy the engines of a task were under the labels from `first` to `last`, with whatever else they did: each frame
+    has its task's part of the engine's time."""
     engine = (frames.c.node, frames.c.incarnation, frames.c.engine, frames.c.second)
+    mine = func.max(case((frames.c.task == task_id, 1), else_=0))
+    nodes = select(ledger.c.node).where(ledger.c.task == task_id)
+    beside = select(ledger.c.task).where(ledger.c.node.in_(nodes))
     used = (
         select(func.sum(frames.c.cpu_us).label("cpu_us"))
-        .where(frames.c.task == task_id, frames.c.second >= first, frames.c.second <= last)
+        .where(frames.c.task.in_(beside), frames.c.second >= first, frames.c.second <= last)
         .group_by(*engine)
+        .having(mine == 1)
         .subquery()
     )
     busy = func.coalesce(func.sum(case((used.c.cpu_us > _BUSY_US, 1), else_=0)), 0)

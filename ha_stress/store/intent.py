@@ -38,8 +38,11 @@ def create_task(connection: Connection, spec: TaskSpec, caps: RateCaps = NO_CAPS
     if added.first() is not None:
         _check_caps(connection, spec, caps)
         return
-    stored = connection.execute(select(tasks.c.spec).where(tasks.c.id == spec.id)).scalar_one()
-    if spec_from_json(stored) != spec:
+    row_there = connection.execute(select(tasks.c.spec, tasks.c.intent).where(tasks.c.id == spec.id)).one()
+    stored = spec_from_json(row_there.spec)
+    # A rate that was set since has taken the place of the profile.
+    changed = row_there.intent > 1 and stored == replace(spec, profile=flattened(spec.profile))
+    if stored != spec and not changed:
         raise Conflict(f"task {spec.id} exists already and asks for something else")
 
 

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from functools import lru_cache
-from math import ceil, cos, inf, pi, sin, sqrt
+from math import ceil, cos, fsum, inf, pi, sin, sqrt
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ha_stress.tasks.profile import Profile, Stage
@@ -29,16 +28,19 @@ if TYPE_CHECKING:
 
 #: Two or three are usual; where the rate is nearly 0 they do not get there.
 _NEWTON_STEPS: Final = 8
+#: How exact a moment is, relative to itself: a few units of the last place.
+_BLUR: Final = 1e-15
 #: A last step as small as this leaves nothing: each squares what is wrong.
 _CLOSE: Final = 1e-9
 
 
-def count_before(expected: float) -> int:
-    """How many whole numbers n >= 0 are below `expected`; what differs from one only by rounding counts as that one."""
+def count_before(expected: float, blur: float = 0.0) -> int:
+    """How many whole numbers n >= 0 are below `expected`; what differs from one only by rounding counts as that one.
+    `blur` is how far rounding may reach, if it is more than usual."""
     if expected <= 0:
         return 0
     nearest = round(expected)
-    if abs(expected - nearest) <= 1e-9 * max(1.0, expected):
+    if abs(expected - nearest) <= max(1e-9 * max(1.0, expected), blur):
         return nearest
     return ceil(expected)
 
@@ -46,15 +48,15 @@ def count_before(expected: float) -> int:
 class Intensity(Protocol):
     """A rate over time, added up from 0."""
 
-    def expected(self, seconds: float) -> float:
-        """Arrivals expected in the first `seconds`."""
+    def expected_and_rate(self, seconds: float) -> tuple[float, float]:
+        """Arrivals expected in the first `seconds`, and how many come per second then."""
 
     def when(self, expected: Sequence[float]) -> list[float]:
         """For each of these (ascending) the last moment by which no more were expected; infinite if it never gets more."""
 
 
 class Lines:
-    """Stages one after another, then a constant rate for ever. Exact sums, a closed form in both directions."""
+    """Stages one after another, then a constant rate for ever: a closed form in both directions."""
 
     def __init__(self, stages: Iterable[Stage], rate: float) -> None:
         self._begins_s: list[float] = []
@@ -62,21 +64,21 @@ class Lines:
         self._shapes: list[
             tuple[float, float, float, float, float]
         ] = []  # begin_s, expected by then, rate, slope, length
-        at_s, total = Fraction(0), Fraction(0)
+        lengths: list[float] = []
+        areas: list[float] = []
+        at_s = total = 0.0
         for stage in stages:
             slope = (stage.end - stage.begin) / stage.duration_s
-            self._shapes.append((float(at_s), _whole(total), stage.begin, slope, stage.duration_s))
-            self._begins_s.append(float(at_s))
-            at_s += Fraction(stage.duration_s)
-            total += Fraction(stage.duration_s) * (Fraction(stage.begin) + Fraction(stage.end)) / 2
-            self._sums.append(_whole(total))
+            self._shapes.append((at_s, total, stage.begin, slope, stage.duration_s))
+            self._begins_s.append(at_s)
+            lengths.append(stage.duration_s)
+            areas.append(stage.duration_s * (stage.begin + stage.end) / 2)
+            at_s, total = fsum(lengths), _whole(fsum(areas))
+            self._sums.append(total)
             rate = stage.end
-        self._begins_s.append(float(at_s))
-        self._shapes.append((float(at_s), _whole(total), rate, 0.0, inf))
-        self._sums.append(inf if rate > 0 else _whole(total))
-
-    def expected(self, seconds: float) -> float:
-        return self.expected_and_rate(seconds)[0]
+        self._begins_s.append(at_s)
+        self._shapes.append((at_s, total, rate, 0.0, inf))
+        self._sums.append(inf if rate > 0 else total)
 
     def expected_and_rate(self, seconds: float) -> tuple[float, float]:
         if seconds <= 0:
@@ -114,10 +116,7 @@ class Wave:
         self._period_s = period_s
         self._height = amplitude * period_s / (2 * pi)  # half of what the sine adds at most
 
-    def expected(self, seconds: float) -> float:
-        return self._expected_and_rate(seconds)[0]
-
-    def _expected_and_rate(self, seconds: float) -> tuple[float, float]:
+    def expected_and_rate(self, seconds: float) -> tuple[float, float]:
         expected, rate = self._lines.expected_and_rate(seconds)
         if seconds <= 0:
             return expected, rate
@@ -132,7 +131,7 @@ class Wave:
             if rate > 0:
                 guess += (one - off) / rate
             for _ in range(_NEWTON_STEPS):
-                off, rate = self._expected_and_rate(guess)
+                off, rate = self.expected_and_rate(guess)
                 step = (one - off) / rate if rate > 0 else inf
                 if abs(step) <= _CLOSE * guess:
                     guess += step
@@ -153,7 +152,7 @@ class Wave:
             return 0.0
         low, high = self._lines.when([max(0.0, expected - 2 * self._height), expected])
         while low < (middle := (low + high) / 2) < high:
-            if self.expected(middle) > expected:
+            if self.expected_and_rate(middle)[0] > expected:
                 high = middle
             else:
                 low = middle
@@ -178,9 +177,9 @@ class Arrivals:
 
     def before(self, seconds: float) -> int:
         """How many arrivals are due before `seconds`."""
-        expected = self._intensity.expected(seconds)
+        expected, rate = self._intensity.expected_and_rate(seconds)
         if self._exponentials is None:
-            return count_before(expected)
+            return count_before(expected, rate * seconds * _BLUR)  # after a long pause a moment is not that exact
         count = self._exponentials.below(expected)
         # The inverse is not exact to the last bit; whoever cuts the schedule at an arrival wants that very arrival next.
         while count and self.due_s(count - 1) >= seconds:
@@ -189,7 +188,7 @@ class Arrivals:
 
     def expected(self, seconds: float) -> float:
         """How many are expected in the first `seconds`, a real number."""
-        return self._intensity.expected(seconds)
+        return self._intensity.expected_and_rate(seconds)[0]
 
 
 @lru_cache(maxsize=64)
@@ -207,7 +206,7 @@ def arrivals_of(profile: Profile | None, rate: float) -> Arrivals:
     return Arrivals(intensity, Exponentials(profile.poisson_seed))
 
 
-def _whole(value: Fraction) -> float:
-    """As a float; a sum of binary fractions that differs from a whole number only by rounding is that number."""
-    near = round(value)
-    return float(near) if abs(value - near) <= 1e-9 * max(1.0, float(value)) else float(value)
+def _whole(value: float) -> float:
+    """A sum that differs from a whole number only by rounding is that number."""
+    near = float(round(value))
+    return near if abs(value - near) <= 1e-9 * max(1.0, value) else value

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from ctypes import addressof, c_ulonglong, memmove, sizeof
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
+from operator import mul
 from typing import Any, Final
 
 #: 1 us to 1 h with 3 significant digits, as the engines record (see `engines.histogram`).
 LOWEST_US: Final = 1
 HIGHEST_US: Final = 3_600_000_000
 DIGITS: Final = 3
+#: Counters of a histogram of these bounds.
+COUNTS_LEN: Final = 23_552
 
 
 def lowest_of(index: int) -> int:
@@ -40,39 +44,68 @@ def _index_of(value_us: int) -> int:
 
 
 class Sum:
-    """Adds blobs exactly. `unreadable` counts those that are none, and are left out."""
+    """Adds blobs exactly. `unreadable` counts those that are none, and are left out.
 
-    __slots__ = ("_total", "unreadable")
+    The library's own `decode_and_add` makes a histogram of each blob first, with all that belongs to one; here its decoder
+    and its addition are used, on no more counters than the blob has. That takes a third of the time.
+    """
+
+    __slots__ = ("_counts", "_high", "_low", "_total", "unreadable")
 
     def __init__(self) -> None:
-        self._total: Any = None
+        self._counts: Any = None
+        self._low = COUNTS_LEN
+        self._high = -1
+        self._total = 0
         self.unreadable = 0
 
     def add(self, blob: bytes) -> None:
         """Empty blobs count as empty histograms."""
         if not blob:
             return
-        from hdrh.histogram import HdrHistogram  # a process that only asks for figures needs no library
+        from hdrh import codec  # a process that only asks for figures needs no library
 
-        if self._total is None:
-            self._total = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
         try:
-            self._total.decode_and_add(blob)
+            payload = codec.HdrHistogramEncoder.decode(blob)
+            if _layout(payload.payload) != (LOWEST_US, HIGHEST_US, DIGITS):
+                raise ValueError("another layout")
+            found = payload.init_counts(COUNTS_LEN)
         except Exception:  # noqa: BLE001  a bad blob raises a dozen unrelated types (base64, zlib, struct, its own)
             self.unreadable += 1
+            return
+        if not found["total"]:
+            return
+        high = found["max_nonzero_index"]
+        if self._counts is None:
+            self._counts = (c_ulonglong * COUNTS_LEN)()
+        codec.add_array(addressof(self._counts), addressof(payload.counts), high + 1, sizeof(c_ulonglong))
+        self._low, self._high = min(self._low, found["min_nonzero_index"]), max(self._high, high)
+        self._total += found["total"]
 
     def encode(self) -> bytes:
         """The sum as one V2 blob, b"" if nothing was counted."""
-        if self._total is None or not self._total.get_total_count():
+        if not self._total:
             return b""
-        blob: bytes = self._total.encode()
+        from hdrh.histogram import HdrHistogram
+
+        whole = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+        memmove(whole.counts, self._counts, (self._high + 1) * sizeof(c_ulonglong))
+        whole.set_internal_tacking_values(self._low, self._high, self._total)
+        blob: bytes = whole.encode()
         return blob
 
     def distribution(self) -> Distribution:
-        if self._total is None or not self._total.get_total_count():
-            return EMPTY
-        last = self._total.get_counts_array_index(self._total.get_max_value())
-        return Distribution(counts=self._total.counts[: last + 1])
+        return Distribution(counts=self._counts[: self._high + 1]) if self._total else EMPTY
+
+
+def _layout(header: Any) -> tuple[int, int, int]:
+    return header.lowest_trackable_value, header.highest_trackable_value, header.significant_figures
+
+
+@lru_cache(maxsize=1)
+def _middles() -> list[float]:
+    """The middle of the values that are counted at each index."""
+    return [(lowest_of(index) + highest_of(index)) / 2 for index in range(COUNTS_LEN)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +126,7 @@ class Distribution:
     def at(self, percentile: float) -> int:
         """The value in microseconds at or below which `percentile` (0 to 100) of all values lie; 0 if there are none.
 
-        As HdrHistogram has it: the greatest value of the class that the wanted one falls into; of the smallest, the smallest.
+        As HdrHistogram has it: the greatest value of the class that the wanted one falls into; at 0 the smallest one.
         """
         if not self.total:
             return 0
@@ -117,11 +150,7 @@ class Distribution:
 
     @property
     def mean_us(self) -> float:
-        if not self.total:
-            return 0.0
-        return (
-            sum(count * (lowest_of(i) + highest_of(i)) / 2 for i, count in enumerate(self.counts) if count) / self.total
-        )
+        return sum(map(mul, self.counts, _middles())) / self.total if self.total else 0.0
 
     @property
     def deviation_us(self) -> float:
@@ -130,7 +159,7 @@ class Distribution:
             return 0.0
         mean = self.mean_us
         squares = (
-            count * ((lowest_of(i) + highest_of(i)) / 2 - mean) ** 2 for i, count in enumerate(self.counts) if count
+            count * (middle - mean) ** 2 for count, middle in zip(self.counts, _middles(), strict=False) if count
         )
         return float((sum(squares) / self.total) ** 0.5)
 

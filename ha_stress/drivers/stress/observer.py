@@ -25,8 +25,9 @@ from ha_stress.drivers.stress.core import Task
 from ha_stress.drivers.stress.intake import Intake
 from ha_stress.master.members import holder_of
 from ha_stress.store.evidence import seconds_of
+from ha_stress.store.series import Piece, Place
 from ha_stress.tasks.distribution import distribution
-from ha_stress.tasks.judging import Observed, Second, Stretch, judge, stretch_of, totals_of
+from ha_stress.tasks.judging import Observed, Stretch, judge, stretch_of, totals_of
 from ha_stress.tasks.schedule import Holder, Plan
 
 _log = log.get(__name__)
@@ -125,18 +126,24 @@ class Observer:
     async def _advance(
         self, watched: _Watched, task: str, stretch: Stretch, newest: int, *, final: bool
     ) -> dict[str, list[Observed]]:
-        seconds: list[Second] = []
-        if watched.course.thresholds:
-            first = watched.course.wanted()
-            place, more = (first, "", "", 0), True
-            pieces = []
-            while more:
-                page = await self._node.store.series(task, after=place, limit=SERIES_PAGE_FRAMES)
-                pieces += page
-                more = len(page) == SERIES_PAGE_FRAMES
-                place = page[-1].place if page else place
-            seconds = await trio.to_thread.run_sync(seconds_of, pieces)
-        return watched.course.see(seconds, stretch, newest=newest, final=final)
+        course = watched.course
+        if not course.thresholds:
+            return {}
+        place: Place = (course.wanted(), "", "", 0)
+        held: list[Piece] = []
+        while True:
+            page = await self._node.store.series(task, after=place, limit=SERIES_PAGE_FRAMES)
+            held += page
+            if len(page) < SERIES_PAGE_FRAMES:
+                seconds = await trio.to_thread.run_sync(seconds_of, held)
+                return course.see(seconds, stretch, newest=newest, final=final)
+            # A successor who has much to catch up with: a page at a time, without its last second, which may go on.
+            place = page[-1].place
+            whole = [piece for piece in held if piece.place[0] < place[0]]
+            held = held[len(whole) :]
+            if whole:
+                seconds = await trio.to_thread.run_sync(seconds_of, whole)
+                course.see(seconds, stretch, newest=place[0])
 
     async def _judge(
         self,

@@ -56,12 +56,12 @@ class Session:
         if self._http is None:
             import httpx
 
-            from ha_stress.engines.exchange.transport import Transport, connection_pool
+            from ha_stress.engines.exchange.transport import Connections, Transport
 
             request = self._request
-            pool = connection_pool(self.reach, self.traffic, http2=request.http2, most=CONNECTIONS_MAX)
+            connections = Connections(self.reach, self.traffic, http2=request.http2, most=CONNECTIONS_MAX)
             self._http = httpx.AsyncClient(
-                transport=Transport(pool),
+                transport=Transport(connections),
                 base_url=request.url if urlsplit(request.url).scheme in ("http", "https") else "",
                 headers={"user-agent": f"ha-stress/{__version__}", **dict(request.headers)},
                 timeout=None,  # the time limit of the whole run is enough, unless the author asks for more

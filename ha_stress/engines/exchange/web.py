@@ -14,7 +14,7 @@ from ha_stress.engines import failures
 from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.engines.exchange.reach import Reach, Traffic
 from ha_stress.engines.exchange.reasons import Failed
-from ha_stress.engines.exchange.transport import connection_pool
+from ha_stress.engines.exchange.transport import Connections
 from ha_stress.engines.exchange.verdicts import settle
 from ha_stress.tasks.checking import Compiled
 from ha_stress.tasks.spec import HttpRequest
@@ -30,29 +30,28 @@ class Pools:
         self._reach = reach
         self._traffic = traffic
         self._http2 = http2
-        self._pools: list[_Pool] = []
+        self._pools: list[Connections] = []
 
-    def take(self) -> _Pool:
-        for pool in self._pools:
-            if not self._http2 or pool.under_way < STREAMS_PER_CONNECTION:
-                return pool
+    def take(self) -> Connections:
+        for connections in self._pools:
+            if not self._http2 or connections.under_way < STREAMS_PER_CONNECTION:
+                return connections
         most = 1 if self._http2 else IN_FLIGHT_MAX
-        pool = _Pool(connection_pool(self._reach, self._traffic, http2=self._http2, most=most))
-        self._pools.append(pool)
-        return pool
+        connections = Connections(self._reach, self._traffic, http2=self._http2, most=most)
+        self._pools.append(connections)
+        return connections
 
-    def close(self) -> list[httpcore.AsyncConnectionPool]:
+    def retire(self, connections: Connections) -> None:
+        """A request on it was given up or went wrong. An HTTP/2 connection of which that is true is not used for new ones:
+        what still comes for that stream nobody reads, and the window of all of them shrinks."""
+        if self._http2 and connections in self._pools:
+            self._pools.remove(connections)
+            connections.retired = True
+
+    def close(self) -> list[Connections]:
         """Forget them all; returns those that the caller has to close."""
-        pools, self._pools = [pool.connections for pool in self._pools], []
+        pools, self._pools = self._pools, []
         return pools
-
-
-class _Pool:
-    __slots__ = ("connections", "under_way")
-
-    def __init__(self, connections: httpcore.AsyncConnectionPool) -> None:
-        self.connections = connections
-        self.under_way = 0
 
 
 class WebExchange:
@@ -79,18 +78,21 @@ class WebExchange:
         self._nursery = nursery
 
     async def run(self, arrival: Arrival) -> None:
-        pool = self._pools.take()
-        pool.under_way += 1
+        connections = self._pools.take()
         try:
-            response = await pool.connections.handle_async_request(
+            response = await connections.begin(
                 httpcore.Request(self._method, self._url, headers=self._headers, content=self._body)
             )
             try:
                 body = await self._read(response)
             finally:
-                await response.aclose()
+                await connections.end(response)
+        except BaseException:
+            self._pools.retire(connections)
+            raise
         finally:
-            pool.under_way -= 1
+            if connections.retired and not connections.under_way:
+                self._nursery.start_soon(connections.aclose)
         settle(arrival, self._checks, response.status, response.headers, body)
 
     async def _read(self, response: httpcore.Response) -> bytes:

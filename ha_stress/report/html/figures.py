@@ -9,6 +9,7 @@ from ha_stress.report import words
 from ha_stress.report.html import latency_chart, rate_chart, trouble_chart
 from ha_stress.report.html.tables import key, section
 from ha_stress.report.html.view import Hover, View, both, letter
+from ha_stress.report.run import distributions_of
 from ha_stress.report.story import recoveries
 
 
@@ -54,7 +55,7 @@ def latency_section(view: View) -> str:
         )
         for which, note in notes.items()
     ]
-    response, service = view.run.distributions()
+    response, service = distributions_of(view.course)
     curve = figure(
         "Latency by percentile",
         "the further right, the rarer: each further nine is as wide as the one before",
@@ -85,7 +86,13 @@ def _marks(view: View) -> str:
 
 def _recoveries(view: View) -> str:
     found = recoveries(view.run, view.course)
-    return "".join(f'<p class="recovery">{escape(one.sentence)}</p>' for one in found)
+    if not found:
+        return ""
+    note = (
+        "What a killed process had sent since its last report is lost with it, and counts as uncovered: up to a second."
+    )
+    said = "".join(f'<p class="recovery">{escape(one.sentence)}</p>' for one in found)
+    return f'{said}<p class="small">{note}</p>'
 
 
 def _trouble(view: View) -> str:

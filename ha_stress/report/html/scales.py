@@ -93,7 +93,7 @@ class Seconds:
         length = self.high - self.low
         step = next((step for step in _TIME_STEPS_S if length / step <= self.count), _TIME_STEPS_S[-1])
         values = [step * i for i in range(ceil(self.low / step), floor(self.high / step + 1e-9) + 1)]
-        return [(value, duration(value, step)) for value in values]
+        return [(value, duration(value, step, minutes=self.high >= 300)) for value in values]
 
 
 def nice_step(least: float) -> float:
@@ -116,10 +116,8 @@ def milliseconds(value: float) -> str:
     return f"{value / 1000:g} s" if value >= 1000 else f"{value:g} ms"
 
 
-def duration(value: float, step: float) -> str:
-    """0 s, 30 s; 1:30 where minutes are counted; 2:00 h where hours are."""
+def duration(value: float, step: float, *, minutes: bool) -> str:
+    """30 s; 1:30 on an axis of minutes; 2 h where hours are counted."""
     if step >= 3600:
         return f"{value / 3600:g} h"
-    if step >= 60 or value >= 300:
-        return f"{int(value) // 60}:{int(value) % 60:02d}"
-    return f"{value:g} s"
+    return f"{int(value) // 60}:{int(value) % 60:02d}" if minutes else f"{value:g} s"
