@@ -67,6 +67,9 @@ bench-idle: $(STAMP) ## what an idle cluster costs
 bench-engine: $(STAMP) ## what one engine sends a second, and how punctually
 	@$(BIN)/python -m bench.engine $(ARGS)
 
+bench-exchange: $(STAMP) ## what WebSocket, TCP, HTTP/2 and scenarios cost
+	@$(BIN)/python -m bench.exchange $(ARGS)
+
 bench-failover: $(STAMP) ## the failover beside that of Valkey Sentinel
 	@$(BIN)/python -m bench.failover $(ARGS)
 

@@ -25,7 +25,7 @@ REDIS: Final = "redis"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All that was collected. `events` and `timeline` are those of the cluster, `counts` and `flow` those of the server;
-    `frames_lost` by process."""
+    `frames_lost` by process. With fewer kills than `kills_wanted` the run shows nothing."""
 
     plan: Plan
     rows: Sequence[Row]
@@ -35,6 +35,7 @@ class Evidence:
     counts: Counts
     flow: Flow
     frames_lost: Mapping[str, int]
+    kills_wanted: int = 0
 
 
 def report_of(evidence: Evidence) -> dict[str, Any]:
@@ -65,7 +66,10 @@ def report_of(evidence: Evidence) -> dict[str, Any]:
         "senders": [one.to_json() for one in people],
         "rate_per_s": [round(value) for value in evidence.flow.series(plan.started_at, seconds)],
     }
-    report["goals"] = _goals(report, people)
+    report["goals"] = [
+        _goal("kills", len(evidence.kills), evidence.kills_wanted, at_least=True),
+        *_goals(report, people),
+    ]
     return report
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.command import carry_out, conditions, parser_of, say
-from bench.load_figures import closed_rows, freeze_rows, goals, open_rows, ratios, tables, verdicts
+from bench.load_figures import closed_rows, cpu_ratios, freeze_rows, goals, open_rows, ratios, tables, verdicts
 from bench.load_parse import Said
 from bench.load_run import Bench, Measured
 from bench.load_server import cores, nginx
@@ -136,6 +136,7 @@ def measure(
         "open": opened,
         "freeze": freeze_rows(frozen, rate=FREEZE_RATE, seconds=FREEZE_RUN_S, freeze_s=FREEZE_S),
         "ratios": ratios(closed),
+        "cpu_ratios": cpu_ratios(closed),
         "goals": goals(closed, opened),
         "skipped": comparison.skipped,
         "notes": {

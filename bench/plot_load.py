@@ -35,6 +35,8 @@ INK: Final = "#1A1A1A"
 FAINT: Final = "#5A5A5A"
 SIZE_INCHES: Final = (12.0, 10.4)
 DPI: Final = 150
+#: Behind text that crosses lines.
+VEIL: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
 #: Less of a rate than this is written beside the point.
 KEPT: Final = 0.99
 
@@ -138,6 +140,7 @@ def _open(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
                     (7, -11),
                     textcoords="offset points",
                     fontsize=8.5,
+                    bbox=VEIL,
                     color=COLOURS[tool],
                 )
     rates = sorted({row["rate"] for row in rows})

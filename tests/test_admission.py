@@ -61,6 +61,7 @@ def test_a_request_that_cannot_be_sent_is_refused(request_: HttpRequest, says: s
         (changed(warm_up_s=-1.0), "warm-up -1"),
         (changed(mix=(REQUEST,) * REQUESTS_MAX), "at most"),
         (changed(mix=(HttpRequest(url="nowhere"),)), "nowhere"),
+        (changed(mix=(replace(REQUEST, headers=(("a", "b" * 200_000),)),) * 6), "together"),
         (changed(mix=(REQUEST,), scenario=SCENARIO), "not both"),
         (changed(scenario=replace(SCENARIO, source="async def scenario(user:")), r"not Python: .*line 1"),
         (changed(scenario=replace(SCENARIO, source="-" * 100_000 + "1")), "too deep"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from typing import Any
@@ -10,13 +11,16 @@ from urllib.parse import urlsplit
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ha_stress.api import gate
 from ha_stress.api.gate import Gate, plain_enough
 from ha_stress.api.serve import serve
 from ha_stress.base.errors import ConfigError, ProtocolError
 from ha_stress.base.limits import API_STRUCTURE_BYTES_MAX, API_TURNS_MAX
-from ha_stress.tasks.schedule import NodeAssignment, TaskShare
 from ha_stress.tasks.admission import check_spec
+from ha_stress.tasks.schedule import NodeAssignment, TaskShare
 from ha_stress.tasks.spec import HttpRequest, TaskSpec
 from ha_stress.wire.codec import encode
 from tests.api_support import TASK, Api
@@ -94,6 +98,16 @@ def test_looking_at_the_structure_takes_linear_time(body: bytes) -> None:
     begun = time.process_time()
     plain_enough(body)
     assert time.process_time() - begun < 2  # tens of milliseconds; a backtracking search would take hours
+
+
+@given(st.lists(st.sampled_from([b'"', b"\\", b"a", b"[", b"ab,"]), max_size=60).map(b"".join), st.integers(1, 9))
+def test_what_is_plain_has_few_bytes_outside_of_strings_in_whatever_pieces_it_is_read(body: bytes, piece: int) -> None:
+    outside = len(re.sub(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', b"", body, flags=re.DOTALL))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "API_STRUCTURE_BYTES_MAX", 12)
+        patch.setattr(gate, "_PIECE_BYTES", piece)
+        assert not (plain_enough(body) and outside > 12)
+        assert plain_enough(body) or outside + body.count(b'"') > 12
 
 
 def test_the_structure_of_a_small_body_is_left_to_the_parser() -> None:

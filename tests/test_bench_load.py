@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench import load, load_parse, memory, plot_load
-from bench.load_figures import closed_rows, freeze_rows, goals, open_rows, ratios, tables, verdicts
+from bench.load_figures import closed_rows, cpu_ratios, freeze_rows, goals, open_rows, ratios, tables, verdicts
 from bench.load_parse import Said, Unreadable
 from bench.load_run import Measured
 from bench.load_server import binary
@@ -144,6 +144,11 @@ def test_ratios_are_ours_divided_by_theirs_and_nothing_for_who_did_not_run() -> 
     assert ratios(closed(ours=100.0, wrk=200.0, k6=10.0)) == {"wrk": 0.5, "hey": None, "k6": 10.0, "locust": None}
 
 
+def test_by_processor_time_it_does_not_matter_how_long_anybody_waited_for_the_server() -> None:
+    rows = closed_rows({OURS: [measured(100.0, 10.0)], "wrk": [measured(900.0, 8.0)], "k6": [measured(50.0, 80.0)]})
+    assert cpu_ratios(rows) == {"wrk": 0.8, "hey": None, "k6": 8.0, "locust": None}
+
+
 def test_a_goal_is_judged_only_for_what_ran() -> None:
     assert goals(closed(ours=100.0), []) == []
     assert unmet(closed(ours=100.0, wrk=160.0, hey=40.0, k6=16.0, locust=10.0), []) == []
@@ -186,6 +191,7 @@ def report() -> dict[str, Any]:
         "open": every_open,
         "freeze": freeze_rows(said, rate=400.0, seconds=6.0, freeze_s=1.0),
         "ratios": ratios(every_closed),
+        "cpu_ratios": cpu_ratios(every_closed),
         "goals": goals(every_closed, every_open),
         "skipped": {"k6": "it is not here"},
         "notes": {"wrk": "no open model"},

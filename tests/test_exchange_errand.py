@@ -167,6 +167,7 @@ async def test_a_master_that_is_replaced_while_it_sets_up_leaves_it_to_its_succe
             return log.exists()
 
         await until(begun, "the first master sets up")
+        assert first.master_scope is not None
         first.master_scope.cancel()
         await world.promote(second)
         totals = await ended(second.store, task)

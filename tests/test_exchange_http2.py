@@ -7,10 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame
 
+from ha_stress.engines.exchange.network import Frames
 from ha_stress.tasks.checks import parse_check
 from tests.engine_support import part, share, unused_port
-from tests.exchange_support import asgi_server, exchange_rig, hang_up, reset, self_signed, tcp_server, versions
+from tests.exchange_support import asgi_server, exchange_rig, hang_up, reset, self_signed, silent, tcp_server, versions
 
 
 async def test_several_streams_share_a_connection() -> None:
@@ -78,3 +84,41 @@ async def test_a_connection_that_the_target_closed_while_it_was_idle_costs_no_ar
         books = await rig.settled()
         assert (books.completed, books.failed) == (8, {})
         assert books.connected > 4
+
+
+async def answer_and_send_away(stream: trio.SocketStream) -> None:
+    """As nginx does: after three requests new ones are refused, those three are answered, then it closes."""
+    server = H2Connection(H2Configuration(client_side=False))
+    server.initiate_connection()
+    taken: list[int] = []
+    while len(taken) < 3:
+        await stream.send_all(server.data_to_send())
+        for event in server.receive_data(await stream.receive_some(65_536)):
+            if isinstance(event, RequestReceived) and len(taken) < 3:
+                assert event.stream_id is not None
+                taken.append(event.stream_id)
+    await stream.send_all(GoAwayFrame(stream_id=0, last_stream_id=taken[-1]).serialize())
+    await trio.sleep(0.05)  # what is sent meanwhile is refused
+    for number in taken:
+        server.send_headers(number, [(":status", "200")], end_stream=True)
+    await stream.send_all(server.data_to_send())
+    await silent(stream)
+
+
+async def test_a_target_that_sends_new_streams_away_costs_no_arrival() -> None:
+    async with tcp_server(answer_and_send_away) as server, exchange_rig() as rig:
+        await rig.pool.apply([share(f"http://127.0.0.1:{server.port}/", part(100, 24), http2=True)])
+        books = await rig.settled()
+        assert (books.completed, books.failed) == (24, {})
+        assert books.connected == server.connections >= 8
+        assert books.retried > 0
+
+
+def test_only_the_frames_that_send_away_are_taken_out() -> None:
+    told: list[int] = []
+    frames = Frames(told.append)
+    ping, data = PingFrame(0, opaque_data=b"12345678").serialize(), DataFrame(1, data=b"x" * 300).serialize()
+    whole = ping + GoAwayFrame(0, last_stream_id=7).serialize() + data
+    passed = b"".join(frames.feed(whole[i : i + 1]) for i in range(len(whole)))
+    assert (passed, told) == (ping + data, [7])
+    assert frames.feed(b"HTTP/1.1 400 Bad Request") == b"HTTP/1.1 400 Bad Request"

@@ -14,6 +14,8 @@ from ha_stress.base.errors import ConfigError
 from ha_stress.cli.import_files import parse_description
 from ha_stress.cli.main import main
 from ha_stress.cli.plan_file import read_plan
+from ha_stress.cli.task_document import described
+from ha_stress.cli.task_options import TaskOptions
 from ha_stress.imports import har, openapi
 from ha_stress.imports.examples import OMIT, example_of
 from ha_stress.imports.imported import Imported, ImportedRequest
@@ -133,6 +135,7 @@ def test_a_recorded_upload_is_multipart_again_with_a_boundary_of_its_own() -> No
         ('{"log": {"entries": {}}}', "not a list"),
         ('{"log": {"entries": [{}]}}', "entry 1 of the HAR file has no request"),
         ('{"log": {"entries": []}}', "no request that can be sent"),
+        ('{"log": {"entries": [{"request": {"url": "http://h/", "headers": 1}}]}}', "entry 1 .* another shape"),
     ],
 )
 def test_what_is_no_recording_is_refused_in_one_sentence(text: str, says: str) -> None:
@@ -264,6 +267,11 @@ def test_query_parameters_are_written_in_their_style(parameter: dict[str, Any], 
         ({"swagger": "2.0"}, "Swagger 2.0 cannot be imported"),
         ({"openapi": "4.0"}, "begins with 3."),
         ({"openapi": "3.0.0"}, "no paths"),
+        ({"openapi": "3.0.0", "servers": [{"url": "http://h", "variables": [1]}], "paths": {}}, "another shape"),
+        (
+            {"openapi": "3.0.0", "servers": [{"url": "http://h"}], "paths": {"/a": {"get": {"parameters": 1}}}},
+            "GET /a has another shape",
+        ),
         ({"openapi": "3.0.0", "servers": [{"url": "http://h"}], "paths": {"/a": {"$ref": "#/x"}}}, "points to nothing"),
         ({"openapi": "3.0.0", "servers": [{"url": "http://h"}], "paths": {"/a": {"$ref": "o.yaml"}}}, "points outside"),
         ({"openapi": "3.0.0", "servers": [{"url": "http://h"}], "paths": {"/a": {"$ref": "#/paths/~1a"}}}, "to itself"),
@@ -341,3 +349,16 @@ def test_a_plan_joins_headers_of_one_name_and_refuses_bodies_that_are_not_text()
     assert (request["http2"], request["weight"]) == (True, 3)
     with pytest.raises(ConfigError, match="not text"):
         plan_toml(Imported(requests=(ImportedRequest(url="http://h/", body=b"\xff"),)), "p")
+
+
+def test_a_task_can_be_what_a_curl_command_would_send() -> None:
+    typed = TaskOptions(
+        curl="curl http://h/a http://h/b -d x -m 2 --next http://h/c", rate="1", header=["A: 1"], timeout="7s"
+    )
+    document = described(typed)
+    assert [one["url"] for one in (document, *document["requests"])] == ["http://h/a", "http://h/b", "http://h/c"]
+    assert (document["method"], document["body"], document["timeout_s"]) == ("POST", "x", 2.0)
+    assert document["requests"][1]["timeout_s"] == 7.0, "the option stands where the command says nothing"
+    assert all(["A", "1"] in one["headers"] for one in (document, *document["requests"]))
+    with pytest.raises(ConfigError, match="--curl says what is sent"):
+        described(TaskOptions(curl="curl http://h/", url="http://h/", rate="1"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ha_stress.base.limits import ASSIGNMENTS_PER_SEND_MAX, REQUEST_BODY_BYTES_MAX
+from ha_stress.base.limits import ASSIGNMENT_BYTES_PER_SEND_MAX, ASSIGNMENTS_PER_SEND_MAX
 from ha_stress.master.outgoing import Outgoing, batches
 from ha_stress.tasks.schedule import Holder, NodeAssignment, Part, TaskShare
 from ha_stress.tasks.spec import HttpRequest
@@ -109,6 +109,6 @@ def test_assignments_go_in_groups_that_are_bounded_in_number_and_in_bytes_and_no
     groups = list(batches(small))
     assert [len(group) for group in groups] == [ASSIGNMENTS_PER_SEND_MAX, ASSIGNMENTS_PER_SEND_MAX, 1]
     assert [one for group in groups for one in group] == small
-    large = [assignment(number, REQUEST_BODY_BYTES_MAX // 2) for number in range(5)]
-    assert [len(group) for group in batches([*large, assignment(9, REQUEST_BODY_BYTES_MAX)])] == [2, 2, 1, 1]
+    large = [assignment(number, ASSIGNMENT_BYTES_PER_SEND_MAX // 2) for number in range(5)]
+    assert [len(group) for group in batches([*large, assignment(9, ASSIGNMENT_BYTES_PER_SEND_MAX)])] == [2, 2, 1, 1]
     assert list(batches([])) == []

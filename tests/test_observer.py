@@ -100,7 +100,7 @@ async def test_an_engine_is_as_busy_as_all_its_tasks_make_it(redis_url: str, tmp
         await node.store.commit_frames(Mastership(epoch=1, node="a", incarnation="i", why="a test"), other, "")
         began = int(BEGAN)
         use = await node.store.engine_use("t", first=began, last=began + 100)
-        assert (use.seconds, use.busy, use.peak) == (20, 10, pytest.approx(1.01))
+        assert use == EngineUse(seconds=20, busy=10, peak=1.01)
         assert await node.store.engine_use("u", first=began + 4, last=began + 100) == EngineUse(seconds=1, peak=0.02)
 
 

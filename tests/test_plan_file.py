@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from base64 import b64decode
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from ha_stress.api.creation import checked
 from ha_stress.base.errors import ConfigError
 from ha_stress.cli.dry_run import nodes_of, preview
-from ha_stress.cli.plan_file import RunPlan, plan_of, read_plan
+from ha_stress.cli.plan_file import PlanTask, RunPlan, plan_of, read_plan
 from ha_stress.cli.run_outputs import named, outputs_of
 from ha_stress.cli.run_place import Place
 
@@ -165,3 +166,12 @@ def test_reports_of_several_tasks_have_their_names(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="reports cannot be written"):
         outputs_of(plan, tmp_path / "file" / "x", {})
+
+
+def test_the_example_of_the_documentation_is_a_plan(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "plans.md").read_text(encoding="utf-8")
+    plan = parsed(text.split("```toml\n")[1].split("```")[0], tmp_path)
+    assert [task["name"] for task in plan.tasks] == ["browse", "buy", "back office"]
+    preview(plan.tasks, *nodes_of(Place(nodes=plan.cluster.nodes)))
+    keys = re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `")))
+    assert set(keys) == set(PlanTask.model_fields), "every key of a task is in the table"

@@ -27,6 +27,7 @@ from ha_stress.report.run import Run, Stretch
 from ha_stress.report.verdict import verdict_of
 from ha_stress.tasks.distribution import EMPTY, distribution
 from tests.report_support import BEGAN, blob_of, stretch, task_of
+from tests.test_report_story import run_with_a_death
 
 SECOND = int(BEGAN)
 
@@ -81,10 +82,13 @@ def test_every_kind_is_written_and_nothing_else_is_left_behind(tmp_path: Path) -
 
 
 def test_a_json_report_is_read_back_as_the_same_run(tmp_path: Path) -> None:
-    run = replace(run_of(), command="ha-stress run x", events=({"name": "+node"},), failovers=({"epoch": 2},))
+    run = replace(run_with_a_death(), command="ha-stress run x", failovers=({"epoch": 2},))
     write(run, "json", tmp_path / "r.json")
     assert read(tmp_path / "r.json") == run
-    assert json.loads((tmp_path / "r.json").read_text())["schema"] == "ha-stress-report/1"
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert document["schema"] == "ha-stress-report/1"
+    assert document["said"]["recoveries"][0]["back_s"] == 15.3
+    assert document["said"]["verdict"] == "Passed"
 
 
 def test_what_is_no_report_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -233,6 +237,21 @@ def test_the_page_loads_nothing_and_every_plot_is_well_formed() -> None:
         assert "nan" not in plot
     for name in ("rate", "latency", "judged", "outcomes", "books", "plan", "values"):
         assert name in page.ids
+
+
+def test_in_the_closed_model_there_is_one_latency_and_no_target() -> None:
+    text = page_of(run_of(users=5, rate=0.0, think_time_s=0.5))
+    assert len(re.findall("<svg", text)) == 6  # rate, response and percentiles, wide and narrow
+    assert "Service time" not in text
+    assert "5 users who think 0.5s" in text
+    assert 'class="key target"' not in text
+
+
+def test_the_warm_up_is_marked_on_the_plots() -> None:
+    assert 'class="warm"' not in page_of(run_of())
+    text = page_of(run_of(warm_up_s=3.0))
+    assert text.count('class="warm"') == 6
+    assert "warm-up: in the books" in text
 
 
 def test_what_comes_from_outside_is_text_on_the_page() -> None:

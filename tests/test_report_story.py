@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from ha_stress.report.gather import command_of, gather
+from ha_stress.base.errors import Unavailable
+from ha_stress.report.command import command_of, load_of
+from ha_stress.report.gather import gather
 from ha_stress.report.html import rate_chart
+from ha_stress.report.html.page import page_of
 from ha_stress.report.html.view import letter, rows_of, view_of
 from ha_stress.report.run import Run
 from ha_stress.report.story import marks_of, recoveries
@@ -92,10 +95,12 @@ def test_marks_are_what_an_operator_would_ask_about_once_each() -> None:
 def test_a_recovery_says_when_the_sum_was_back_at_the_target() -> None:
     run = run_with_a_death()
     (found,) = recoveries(run, run.course(600))
-    assert (found.node, found.moved_s, found.back_s) == ("n2", 15.3, 16.0)
+    assert (found.node, found.found_s, found.moved_s, found.back_s) == ("n2", 15.0, 15.3, 15.3)
     assert found.lowest == pytest.approx(105 / 200)
     assert "The lowest second around it had 52 % of the target" in found.sentence
-    assert found.sentence.endswith("from 16 s on the sum was at the target again.")
+    assert found.sentence.endswith("from 15.3 s on, 0.3 s after it was found, the sum was at the target again.")
+    lazy = (*run.stretches[:15], stretch(SECOND + 15, [1000] * 150, sent={"n1": 150}), *run.stretches[16:])
+    assert recoveries(replace(run, stretches=lazy), lazy)[0].back_s == 16.0  # more is missing than n2 would have sent
     early = replace(run, stretches=run.stretches[:16])
     assert recoveries(early, early.course(600))[0].back_s is None
 
@@ -173,8 +178,19 @@ def test_everything_is_gathered_and_what_is_of_other_times_and_tasks_is_not() ->
     assert list(found.events) == list(cluster.run.events)
     assert [one["epoch"] for one in found.failovers] == [2]
     assert "secret" not in found.environment["nodes"][0]
-    assert found.command.startswith("ha-stress task create 'http://127.0.0.1:8080/items?q=<b>' --rate 200")
+    assert found.command.startswith("ha-stress task create 'http://127.0.0.1:8080/items?q=<b>' --rate 100")
     assert gather(cluster, "t-1", command="ha-stress run x").command == "ha-stress run x"
+
+
+def test_a_report_is_made_without_what_nobody_answers_and_says_so() -> None:
+    class WithoutRedis(Cluster):
+        def events(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+            raise Unavailable("Redis does not answer")
+
+    found = gather(WithoutRedis(run_with_a_death()), "t-1")
+    assert (len(found.stretches), found.events) == (20, ())
+    assert found.environment["missing"] == ["events: Redis does not answer"]
+    assert "Redis does not answer" in page_of(found)
 
 
 def test_secrets_of_the_request_do_not_travel_with_the_report() -> None:
@@ -200,3 +216,12 @@ def test_the_command_says_all_that_options_can_say() -> None:
     for part in ("--users 5", "--method POST", "--check 'status == 200'", "--threshold 'p99 < 1s'", "--duration 20s"):
         assert part in words
     assert "--rate" not in words
+
+
+def test_a_profile_is_written_as_it_may_be_typed() -> None:
+    ramp = {"stages": [{"duration_s": 60.0, "begin": 0.0, "end": 1000.0}], "poisson_seed": 7}
+    task = dict(run_with_a_death().task) | {"profile": ramp, "warm_up_s": 5.0, "duration_s": 90.0}
+    assert "--profile 'ramp 0..1000 in 1m' --arrivals poisson:7 --duration 1m30s --warm-up 5s" in command_of(task)
+    assert load_of(task) == "ramp 0..1000 in 1m, poisson:7, for 1m30s"
+    assert load_of(task | {"users": 3, "think_time_s": 0.5}) == "3 users who think 0.5s, for 1m30s"
+    assert load_of(dict(run_with_a_death().task) | {"duration_s": None}) == "100/s, until stopped"

@@ -163,6 +163,11 @@ async def test_answers_are_bounded_and_put_together_are_the_whole(api: Api, monk
     _, whole = await all_of(api, "width_s=4")
     answers, by_buckets = await all_of(api, "width_s=4&buckets=3")
     assert answers == 5
+    monkeypatch.setattr(api_series, "SERIES_HISTOGRAMS_MAX", 5)
+    answers, by_histograms = await all_of(api, "width_s=4&histograms=1")
+    assert answers == 3
+    assert all(bucket.pop("response_us") and bucket.pop("service_us") for bucket in by_histograms)
+    assert [bucket["started"] for bucket in by_histograms] == [bucket["started"] for bucket in whole]
     monkeypatch.setattr(api_series, "SERIES_PAGE_FRAMES", 5)
     monkeypatch.setattr(api_series, "SERIES_FRAMES_MAX", 10)
     answers, by_frames = await all_of(api, "width_s=4")

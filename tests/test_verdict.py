@@ -32,7 +32,7 @@ def test_a_run_that_went_well_is_valid() -> None:
     [
         ({"engines": EngineUse(seconds=60, busy=50, peak=1.0)}, "cpu", "50 of 60 seconds: the generator is saturated"),
         (evidence(late=200), "late", "200 arrivals (20.00%) were sent over 10 ms after their schedule"),
-        ({"loop_lag_s": 1.5}, "loop_lag", "by up to 1.50 s"),
+        ({"loop_lag_s": 2.5}, "loop_lag", "by up to 2.50 s"),
         ({"clock_skew_s": 2.0}, "clock_skew", "synchronise them"),
         (evidence(dropped=100), "dropped", "the load was less than asked for"),
         ({**evidence(uncovered=50), "lost": ("n2",)}, "uncovered", "belonged to processes that died (n2)"),

@@ -127,10 +127,23 @@ async def test_an_orphan_sends_nothing_and_drops_what_comes_due(tmp_path: Path) 
             assert target.counted() == counted
 
             await load.govern(orphan=False)
+            assert not load.orphan
             seen = of(rig, "users").started
             await rig.until(lambda: target.counted() > counted and of(rig, "users").started > seen)
             books = of(rig, "open")
             assert books.intended == books.started + books.dropped
+
+
+async def test_whoever_hands_out_a_share_governs_the_node(tmp_path: Path) -> None:
+    with target_process() as target:
+        async with a_load(tmp_path) as (load, rig, _):
+            await load.run([share(target.url, part(100, None), in_s=0.0)])
+            await load.govern(orphan=True)
+            await rig.until(lambda: rig.books().dropped > 0)
+            counted = target.counted()
+            await load.run([share(target.url, part(100, None), task="new", in_s=0.0)])
+            await rig.until(lambda: target.counted() > counted + 5)
+            assert of(rig, "t").intended == of(rig, "t").started + of(rig, "t").dropped
 
 
 async def test_a_worker_without_a_sign_of_a_master_ends_its_load_until_there_is_one(

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import trio
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from ha_stress.api.models import Latency
 from ha_stress.api.models_report import Series, SeriesBucket
 from ha_stress.api.port import ApiNode
 from ha_stress.api.problems import RESPONSES
-from ha_stress.base.limits import SERIES_BUCKETS_MAX, SERIES_FRAMES_MAX, SERIES_PAGE_FRAMES
+from ha_stress.base.limits import SERIES_BUCKETS_MAX, SERIES_FRAMES_MAX, SERIES_HISTOGRAMS_MAX, SERIES_PAGE_FRAMES
 from ha_stress.store.series import Bucket, Buckets, Place, Span, before
 from ha_stress.store.store import Store
 from ha_stress.tasks.distribution import Sum
@@ -29,7 +29,7 @@ def router_of(node: ApiNode) -> APIRouter:
     router = APIRouter(prefix="/tasks", tags=["tasks"], responses=RESPONSES)
     adding = trio.CapacityLimiter(1)
 
-    @router.get("/{task_id}/series")
+    @router.get("/{task_id}/series", response_model=Series)
     async def series(
         task_id: str,
         buckets: Annotated[int, Query(ge=1, le=SERIES_BUCKETS_MAX, description="At most so many")] = SERIES_BUCKETS_MAX,
@@ -38,20 +38,30 @@ def router_of(node: ApiNode) -> APIRouter:
         ] = None,
         after: Annotated[int, Query(ge=-1, le=_SECOND_MAX, description="Only Unix seconds after this one")] = -1,
         histograms: Annotated[bool, Query(description="With the histograms themselves")] = False,
-    ) -> Series:
+    ) -> Response:
         """Counters, requests per worker and latencies over the time of a task, in equal stretches."""
         await node.store.task(task_id)  # NotFound is an answer, an empty series another
         span = await node.store.series_span(task_id)
         if span is None:
-            return Series(task=task_id, width_s=width_s or 1, first=None, last=None, next_after=None, buckets=[])
+            nothing = Series(task=task_id, width_s=width_s or 1, first=None, last=None, next_after=None, buckets=[])
+            return _answer(nothing)
         width = width_s or -(-(span.last - span.first + 1) // buckets)
-        found, next_after = await _read(node.store, adding, task_id, span, after, width, buckets)
-        shown = await trio.to_thread.run_sync(lambda: [_view(one, histograms) for one in found], limiter=adding)
-        return Series(
-            task=task_id, width_s=width, first=span.first, last=span.last, next_after=next_after, buckets=shown
-        )
+        most = min(buckets, SERIES_HISTOGRAMS_MAX) if histograms else buckets
+        found, next_after = await _read(node.store, adding, task_id, span, after, width, most)
+
+        def shown() -> Response:
+            views = [_view(one, histograms) for one in found]
+            ends = {"first": span.first, "last": span.last, "next_after": next_after}
+            return _answer(Series(task=task_id, width_s=width, **ends, buckets=views))
+
+        # Percentiles, histograms and two megabytes of JSON: not on the loop that renews the lease.
+        return await trio.to_thread.run_sync(shown, limiter=adding)
 
     return router
+
+
+def _answer(series: Series) -> Response:
+    return Response(series.model_dump_json(), media_type="application/json")
 
 
 async def _read(

@@ -107,6 +107,8 @@ NOTIFICATION_OUTPUT_BYTES_MAX: Final = 2_048
 METRICS_TASKS_MAX: Final = 50
 #: Assignments in one pipeline to Redis: about 100 KiB, as long as their request bodies are small.
 ASSIGNMENTS_PER_SEND_MAX: Final = 100
+#: And their bytes, where they are not: a pipeline is well inside the bus's time limit, and one assignment fits alone.
+ASSIGNMENT_BYTES_PER_SEND_MAX: Final = 1 << 20
 #: Networks that may be loaded: an engine compares each resolved address with each of them.
 ALLOWED_NETWORKS_MAX: Final = 1_000
 #: Text of one check; it is the name of a counter in every frame.
@@ -117,8 +119,10 @@ CHECKS_MAX: Final = 50
 THRESHOLDS_MAX: Final = 50
 #: Request bodies and data files that the database keeps at once, each of at most API_BODY_BYTES_MAX.
 BLOBS_MAX: Final = 256
-#: Stretches of a series in one answer: as many as a plot has room for; with histograms an answer is then about 2 MB.
+#: Stretches of a series in one answer: as many as a plot has room for.
 SERIES_BUCKETS_MAX: Final = 600
+#: The same with their histograms: an answer is then about half a megabyte.
+SERIES_HISTOGRAMS_MAX: Final = 150
 #: Frames that are read for one answer of a series: reading their histograms takes a thread about two seconds. The
 #: answer says where to go on.
 SERIES_FRAMES_MAX: Final = 6_000
@@ -134,6 +138,8 @@ USERS_MAX: Final = 50_000
 THINK_TIME_S_MAX: Final = 86_400.0
 #: Requests that one task sends in turn: a recorded session has a few hundred.
 REQUESTS_MAX: Final = 500
+#: All their URLs and headers: they travel in every assignment.
+REQUEST_HEADS_BYTES_MAX: Final = 1 << 20
 #: The turns of requests are a table as long as the sum of their weights.
 WEIGHT_MAX: Final = 1_000
 #: A text that an answer is searched for.

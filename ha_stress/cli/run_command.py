@@ -104,10 +104,10 @@ def _plan(task: TaskOptions, context: typer.Context) -> RunPlan:
     return RunPlan(tasks=(described(task, rate="10", duration="10s"),))
 
 
-def _typed(context: typer.Context, name: str) -> bool:
-    """Whether an option was given on the command line, or in its variable."""
+def _typed(context: typer.Context, name: str, only: str = "") -> bool:
+    """Whether an option was given: on the command line or in its variable, or `only` in one of them."""
     source = context.get_parameter_source(name)
-    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+    return source is not None and source.name in ((only,) if only else ("COMMANDLINE", "ENVIRONMENT"))
 
 
 def _place(
@@ -129,10 +129,11 @@ def _place(
     from ha_stress.cli.up_command import checked_timing
 
     said = plan.cluster
-    own = [name for name in ("nodes", "engines", "allow", "timing") if _typed(context, name)]
-    urls = api or ([] if own else said.api)
-    if (existing or api) and own and context.get_parameter_source(own[0]).name == "COMMANDLINE":  # type: ignore[union-attr]
+    existing = existing or bool(api) or _typed(context, "data_dir", only="COMMANDLINE")
+    own = [name for name in ("nodes", "engines", "allow", "timing") if _typed(context, name, only="COMMANDLINE")]
+    if existing and own:
         raise ConfigError(f"--{own[0]} is for a cluster that is started here, not for one that runs already")
+    urls = api or ([] if own else said.api)
     pairs = {key: str(value) for key, value in said.timing.items()} | parse_pairs("--timing", timing)
     return Place(
         existing=existing or bool(urls),
@@ -149,16 +150,15 @@ def _conduct(plan: RunPlan, place: Place, outputs: dict[str, Path], *, quiet: bo
     from ha_stress.cli.output import console
     from ha_stress.cli.run_outputs import write_outputs
     from ha_stress.cli.run_place import opened
-    from ha_stress.cli.run_screen import LineScreen, TerminalScreen
+    from ha_stress.cli.run_screen import screen_of
     from ha_stress.cli.run_session import Session
 
     screen = console(stderr=as_json)
     aside = console(stderr=True)
     if not quiet:
-        _announce(screen if screen.is_terminal else aside, plan, place)
+        _announce(aside, plan, place)
     with opened(place) as client:
-        shown = TerminalScreen(screen) if screen.is_terminal and not quiet else LineScreen(aside, quiet=quiet)
-        found = Session(client, plan.tasks, shown).run()
+        found = Session(client, plan.tasks, screen_of(screen, aside, quiet=quiet)).run()
         code = _summarise(screen, found, as_json=as_json)
         for path in write_outputs(client, found.tasks, outputs) if found.tasks else ():
             aside.print(f"wrote {path}", markup=False, soft_wrap=True)

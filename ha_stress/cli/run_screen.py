@@ -14,6 +14,15 @@ from ha_stress.cli.live_view import live_view, plain_line
 _LINE_EVERY_S: Final = 5.0
 
 
+def screen_of(out: Console, aside: Console, *, quiet: bool) -> TerminalScreen | LineScreen:
+    """The first of the two on which can be drawn; lines on the second one where neither is a terminal, whatever colours
+    somebody asked for."""
+    for screen in (out, aside):
+        if not quiet and screen.is_terminal and not screen.is_dumb_terminal and screen.file.isatty():
+            return TerminalScreen(screen)
+    return LineScreen(aside, quiet=quiet)
+
+
 class TerminalScreen:
     """Redrawn in place; gone at the end, for the summary says it all."""
 

@@ -68,6 +68,8 @@ class Session:
                     created.append(task.id)  # before: the answer may be what is interrupted
                     self._client.create_task(dict(task.wanted))
                 self._watch(self._deadline_s())
+                if not self.live.ended:
+                    self._stop(created)  # whatever keeps them, nobody looks at them any more
             except KeyboardInterrupt:
                 interrupted = True
                 self.live.note = "stopping: what is under way is still counted; Ctrl-C again gives up"

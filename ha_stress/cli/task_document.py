@@ -126,8 +126,8 @@ def _curl(task: TaskOptions) -> list[dict[str, Any]]:
     from ha_stress.cli.parse import parse_headers
     from ha_stress.imports.curl import requests_of
 
-    if task.url:
-        raise ConfigError("--curl names its own URL: leave out the other one")
+    if task.url or task.body or task.method != "GET":
+        raise ConfigError("--curl says what is sent: give no other URL, method or body")
     return requests_of(task.curl, read_import).with_headers(parse_headers(task.header)).to_api()
 
 

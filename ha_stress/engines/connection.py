@@ -294,8 +294,8 @@ class Connection:
         if account is None:
             self.origin.idle.pop(self, None)
             self.close()
-        elif mask & select.EPOLLERR:  # a reset: `ssl` of Python 3.11 reports one as an ordinary end
-            self._lost(ConnectionResetError())
+        elif mask & select.EPOLLERR or (self._used and not self.handed):
+            self._lost(ConnectionResetError())  # `ssl` of Python 3.11 reports a reset as an ordinary end
         elif self.handed and self.answer.end():
             self._complete(account, b"", reusable=False)
         else:
@@ -316,7 +316,7 @@ class Connection:
         return self.account is not None and moment - self.sent_s + self._connect_s > self.prepared.timeout_s
 
     def attend(self, _moment: float) -> None:
-        self.fail(failures.TIMEOUT if self.handed else failures.CONNECT_TIMEOUT)
+        self.fail(failures.TIMEOUT if self.handed or self._used else failures.CONNECT_TIMEOUT)
 
     def cancel(self) -> None:
         """The task was taken away."""

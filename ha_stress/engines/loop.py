@@ -57,6 +57,7 @@ class Loop:
         self._resolver = Resolver()
         self._allowed = allowed or AllowedTargets.parse()
         self._lanes: dict[str, Lane] = {}
+        self._running: list[tuple[Lane, Account, Any]] = []
         self._users: list[Users] = []
         self._blobs: dict[str, bytes] = {}
         self._cpu_s = 0.0
@@ -118,15 +119,15 @@ class Loop:
         wake_s = inf
         closing = False
         if moment >= self._held_until_s:
-            for lane in self._lanes.values():
-                for account in lane.accounts.values():
-                    cursor = account.cursor
-                    if cursor.due_s <= moment:
-                        lane.fire(account, moment)
-                    if cursor.due_s < wake_s:
-                        wake_s = cursor.due_s
-                    elif cursor.due_s == inf:
-                        closing = True
+            for lane, account, source in self._running:
+                due_s = source.due_s
+                if due_s <= moment:
+                    lane.fire(account, moment)
+                    due_s = source.due_s
+                if due_s < wake_s:
+                    wake_s = due_s
+                elif due_s == inf:
+                    closing = True
         else:
             wake_s = self._held_until_s
         if moment >= self._sweep_s:
@@ -179,12 +180,12 @@ class Loop:
         settled = [account for lane in self._lanes.values() for account in lane.settle()]
         self._report(settled)
         if settled:
-            self._find_users()
+            self._find_running()
         self._say_idle()
 
-    def _find_users(self) -> None:
-        accounts = [account for lane in self._lanes.values() for account in lane.accounts.values()]
-        self._users = [account.cursor for account in accounts if isinstance(account.cursor, Users)]
+    def _find_running(self) -> None:
+        self._running = [(lane, one, one.cursor) for lane in self._lanes.values() for one in lane.accounts.values()]
+        self._users = [source for _, _, source in self._running if isinstance(source, Users)]
 
     def _say_idle(self) -> None:
         state = (self._applied, not any(lane.accounts for lane in self._lanes.values()))
@@ -233,7 +234,7 @@ class Loop:
             lane = self._lanes.get(task) or self._new_lane(share)
             self._lanes[task] = lane
             lane.update(share.parts)
-        self._find_users()
+        self._find_running()
         needed = frozenset().union(*map(digests_of, shares))
         self._blobs = {digest: data for digest, data in self._blobs.items() if digest in needed}
         self._applied = number

@@ -131,7 +131,7 @@ def _url(text: str, queries: Sequence[str]) -> tuple[str, str]:
     whole = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(whole)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port  # a port that is none raises
     except ValueError as error:
         raise ConfigError(f"URL {text!r} cannot be read: {error}") from None
     if parts.scheme.lower() not in _SCHEMES or not host:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.imports.imported import HOP_BY_HOP, URL_SAFE, Imported, ImportedRequest, Notes, merged
+from ha_stress.imports.imported import HOP_BY_HOP, MALFORMED, URL_SAFE, Imported, ImportedRequest, Notes, merged
 from ha_stress.imports.multipart import Part, encoded
 
 #: What a page is decorated with, by the media type of the answer.
@@ -34,22 +34,31 @@ def requests_of(
     skipped = {"to other hosts": 0, "that are not HTTP": 0, "for images, fonts, styles and scripts": 0}
     requests = []
     for number, entry in enumerate(_entries(text), 1):
-        request = _object(entry, "request", f"entry {number}")
-        parts = _parts(str(request.get("url", "")))
-        if parts is None:
-            skipped["that are not HTTP"] += 1
-        elif hosts and not any(_fits(parts, host) for host in hosts):
-            skipped["to other hosts"] += 1
-        elif not static and _is_static(entry):
-            skipped["for images, fonts, styles and scripts"] += 1
-        else:
-            requests.append(_request(request, f"entry {number}", cookies=cookies, http2=http2, notes=notes))
+        where = f"entry {number}"
+        try:
+            why = _why_left_out(entry, where, hosts, static)
+            if why:
+                skipped[why] += 1
+            else:
+                request = _object(entry, "request", where)
+                requests.append(_request(request, where, cookies=cookies, http2=http2, notes=notes))
+        except MALFORMED as error:
+            raise ConfigError(f"{where} of the HAR file has another shape than the format says: {error}") from None
     for what, count in skipped.items():
         if count:
             notes.say(f"{count} request{'s' * (count != 1)} {what} left out")
     if not requests:
         raise ConfigError("the HAR file has no request that can be sent" + "".join(f"; {note}" for note in notes.all()))
     return Imported(requests=merged(requests), notes=notes.all())
+
+
+def _why_left_out(entry: Mapping[str, Any], where: str, hosts: Collection[str], static: bool) -> str:
+    parts = _parts(str(_object(entry, "request", where).get("url", "")))
+    if parts is None:
+        return "that are not HTTP"
+    if hosts and not any(_fits(parts, host) for host in hosts):
+        return "to other hosts"
+    return "" if static or not _is_static(entry) else "for images, fonts, styles and scripts"
 
 
 def _entries(text: str | bytes) -> list[Mapping[str, Any]]:

@@ -17,6 +17,8 @@ HOP_BY_HOP: Final = frozenset(
         *("transfer-encoding", "upgrade", "host", "content-length", "expect"),
     )
 )
+#: What reading a document raises that has another shape than its format says.
+MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 #: What is percent-encoded if it stands in a URL as it is: everything but what RFC 3986 allows, and `%` itself.
 URL_SAFE: Final = "!#$%&'()*+,/:;=?@[]~-._"
 

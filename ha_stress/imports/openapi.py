@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from ha_stress.base.errors import ConfigError
 from ha_stress.imports.examples import OMIT, example_of
-from ha_stress.imports.imported import URL_SAFE, Imported, ImportedRequest, Notes, merged
+from ha_stress.imports.imported import MALFORMED, URL_SAFE, Imported, ImportedRequest, Notes, merged
 from ha_stress.imports.multipart import Part, encoded
 from ha_stress.imports.parameters import Values, pieces_of, put, text_of
 
@@ -28,6 +28,13 @@ def requests_of(
 ) -> Imported:
     """One request for each operation. `base_url` stands for the first server of the description, or completes it if that
     is relative; `methods` and `tags` keep only operations of those. ConfigError is one sentence."""
+    try:
+        return _requests_of(document, base_url, methods, tags)
+    except MALFORMED as error:
+        raise ConfigError(f"the description has another shape than OpenAPI says: {error}") from None
+
+
+def _requests_of(document: Any, base_url: str, methods: Collection[str], tags: Collection[str]) -> Imported:
     _check_version(document)
     reading = _Reading(document)
     base = _base_url(document, base_url)
@@ -38,7 +45,11 @@ def requests_of(
             if operation.get("deprecated"):
                 reading.notes.say(f"{method.upper()} {path} is deprecated and was left out")
                 continue
-            requests.append(reading.request(base, path, shared, method, operation))
+            try:
+                requests.append(reading.request(base, path, shared, method, operation))
+            except MALFORMED as error:
+                where = f"{method.upper()} {path}"
+                raise ConfigError(f"{where} has another shape than OpenAPI says: {error}") from None
     if not requests:
         raise ConfigError("the description has no operation that was asked for")
     return Imported(requests=merged(requests), notes=reading.notes.all())

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ha_stress.base.limits import ASSIGNMENTS_PER_SEND_MAX, REQUEST_BODY_BYTES_MAX
+from ha_stress.base.limits import ASSIGNMENT_BYTES_PER_SEND_MAX, ASSIGNMENTS_PER_SEND_MAX
 from ha_stress.tasks.schedule import Holder, NodeAssignment, TaskShare
 
 
@@ -93,14 +93,14 @@ class Outgoing:
 
 
 def batches(assignments: Iterable[NodeAssignment]) -> Iterator[list[NodeAssignment]]:
-    """In groups that Redis takes in one go: bounded in number, and in bytes by the largest that may be sent alone."""
+    """In groups that Redis takes in one go, bounded in number and in bytes. What is larger than such a group goes alone."""
     batch: list[NodeAssignment] = []
-    bytes_left = REQUEST_BODY_BYTES_MAX
+    bytes_left = ASSIGNMENT_BYTES_PER_SEND_MAX
     for assignment in assignments:
         size = sum(map(_bytes_of, assignment.shares))
         if batch and (len(batch) == ASSIGNMENTS_PER_SEND_MAX or size > bytes_left):
             yield batch
-            batch, bytes_left = [], REQUEST_BODY_BYTES_MAX
+            batch, bytes_left = [], ASSIGNMENT_BYTES_PER_SEND_MAX
         batch.append(assignment)
         bytes_left -= size
     if batch:

@@ -8,7 +8,10 @@ from typing import Any
 
 from ha_stress import __version__
 from ha_stress.base.errors import ConfigError
+from ha_stress.report.cases import cases_of
 from ha_stress.report.run import BY_NAME, NUMBERS, SCHEMA, Latency, Run, Stretch
+from ha_stress.report.story import marks_of, recoveries
+from ha_stress.report.verdict import verdict_of
 
 
 def document_of(run: Run) -> dict[str, Any]:
@@ -19,10 +22,23 @@ def document_of(run: Run) -> dict[str, Any]:
         "made_at": run.made_at,
         "command": run.command,
         "task": run.task,
+        "said": said_of(run),
         "series": {"width_s": run.width_s, "buckets": [plain_of(one) for one in run.stretches]},
         "events": list(run.events),
         "failovers": list(run.failovers),
         "environment": run.environment,
+    }
+
+
+def said_of(run: Run) -> dict[str, Any]:
+    """What the report makes of it. Not read back: it follows from the rest."""
+    _, word, sentence = verdict_of(run)
+    return {
+        "verdict": word,
+        "sentence": sentence,
+        "judged": [asdict(case) for case in cases_of(run)],
+        "marks": [asdict(mark) for mark in marks_of(run)],
+        "recoveries": [asdict(one) for one in recoveries(run, run.stretches)],
     }
 
 

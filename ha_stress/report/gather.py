@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 from ha_stress import __version__
+from ha_stress.base.errors import Unavailable
+from ha_stress.report.command import command_of
 from ha_stress.report.document import stretch_of
 from ha_stress.report.run import Run, Stretch
 
@@ -22,6 +23,9 @@ _AFTER_S: Final = 2.0
 #: Headers whose value lets somebody in.
 _SECRET: Final = re.compile("auth|cookie|token|secret|password|api-?key|session", re.IGNORECASE)
 _HIDDEN: Final = "(hidden)"
+
+
+T = TypeVar("T")
 
 
 class Asked(Protocol):
@@ -43,10 +47,14 @@ class Asked(Protocol):
 def gather(client: Asked, task_id: str, *, command: str = "") -> Run:
     """Everything about a task, ended or not. `command` is what the caller did, word by word; else one is derived.
 
-    Raises what the client raises: NotFound for an unknown task, ClusterUnreachable.
+    Raises what the client raises of the task itself: NotFound if there is none, ClusterUnreachable.
     """
     task = without_secrets(client.task(task_id))
     width_s, stretches = _course(client, task_id)
+    missing: list[str] = []
+    events = _if_there(lambda: client.events(0, _EVENTS_MAX), [], "events", missing)
+    failovers = _if_there(client.failovers, [], "failovers", missing)
+    status = _if_there(client.status, {}, "the state of the cluster", missing)
     now = time.time()
     begin = (task["started_at"] or task["created_at"]) - _BEFORE_S
     end = (task["ended_at"] or now) + _AFTER_S
@@ -54,16 +62,21 @@ def gather(client: Asked, task_id: str, *, command: str = "") -> Run:
         task=task,
         stretches=stretches,
         width_s=width_s,
-        events=tuple(
-            event
-            for event in client.events(0, _EVENTS_MAX)
-            if begin <= event["at_ms"] / 1000 <= end and _concerns(event, task_id)
-        ),
-        failovers=tuple(one for one in client.failovers() if begin <= (one.get("at") or 0) <= end),
-        environment=_environment(client.status()),
+        events=tuple(one for one in events if begin <= one["at_ms"] / 1000 <= end and _concerns(one, task_id)),
+        failovers=tuple(one for one in failovers if begin <= (one.get("at") or 0) <= end),
+        environment=_environment(status) | {"missing": missing},
         command=command or command_of(task),
         made_at=now,
     )
+
+
+def _if_there(ask: Callable[[], T], nothing: T, what: str, missing: list[str]) -> T:
+    """A report without its events is better than none: what nobody answered is said in it."""
+    try:
+        return ask()
+    except Unavailable as error:
+        missing.append(f"{what}: {error}")
+        return nothing
 
 
 def without_secrets(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,36 +114,9 @@ def _environment(status: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("id", "version", "role", "priority", "cpu_percent", "memory_percent", "memory_total_bytes", "loop_lag_s")
     return {
         "version": __version__,
-        "cluster": status["cluster"],
-        "epoch": status["epoch"],
-        "master": (status["master"] or {}).get("node"),
-        "nodes": [{key: node.get(key) for key in (*kept, "engines", "cores")} for node in status["nodes"]],
-        "sentinels": [{key: one.get(key) for key in ("id", "version")} for one in status["sentinels"]],
+        "cluster": status.get("cluster", "-"),
+        "epoch": status.get("epoch"),
+        "master": (status.get("master") or {}).get("node"),
+        "nodes": [{key: node.get(key) for key in kept} for node in status.get("nodes", ())],
+        "sentinels": [{key: one.get(key) for key in ("id", "version")} for one in status.get("sentinels", ())],
     }
-
-
-def command_of(task: Mapping[str, Any]) -> str:
-    """A command that creates the same load again, as far as options can say it."""
-    words = ["ha-stress", "task", "create", str(task["url"])]
-    if task.get("users"):
-        words += ["--users", str(task["users"])]
-    else:
-        words += ["--rate", f"{task['rate']:g}"]
-    if task["duration_s"] is not None:
-        words += ["--duration", f"{task['duration_s']:g}s"]
-    if task["method"] != "GET":
-        words += ["--method", task["method"]]
-    for name, value in task["headers"]:
-        words += ["--header", f"{name}: {value}"]
-    if task.get("body_base64"):
-        words += ["--body", "@BODY"]
-    words += ["--timeout", f"{task['timeout_s']:g}s", "--in-flight-max", str(task["in_flight_max"])]
-    for check in task.get("checks") or ():
-        words += ["--check", _text(check)]
-    for threshold in task.get("thresholds") or ():
-        words += ["--threshold", _text(threshold)]
-    return shlex.join(words)
-
-
-def _text(one: Any) -> str:
-    return str(one["text"] if isinstance(one, dict) else one)

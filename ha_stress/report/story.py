@@ -40,8 +40,8 @@ class Mark:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """A holder of a share died. `found_s`: a quorum held it to be down; `moved_s`: its share was somebody else's, by the
-    plan; `back_s`: from here on a whole stretch had the target's rate (None: never measured). `lowest` is the smallest
-    share of the target that a stretch around it had."""
+    plan; `back_s`: from here on as much was sent as was wanted (None: never measured). `lowest` is the smallest share of
+    the target that a stretch around it had."""
 
     node: str
     found_s: float
@@ -56,7 +56,9 @@ class Recovery:
         if self.back_s is None:
             return f"{moved} The run ended before the rate could be measured again."
         lowest = f"The lowest second around it had {100 * min(self.lowest, 1):.0f} % of the target"
-        return f"{moved} {lowest}; from {words.seconds(self.back_s)} on the sum was at the target again."
+        after = words.seconds(max(0.0, self.back_s - self.found_s))
+        back = f"from {words.seconds(self.back_s)} on, {after} after it was found, the sum was at the target again"
+        return f"{moved} {lowest}; {back}."
 
 
 _ALARMS: Final[dict[str, str]] = {
@@ -129,15 +131,41 @@ def recoveries(run: Run, course: Iterable[Stretch]) -> list[Recovery]:
         if mark.kind is not Kind.DOWN:
             continue
         node = mark.title.removesuffix(" is down").removeprefix("the master ")
-        moved = next((two for one, two in pairwise(plan) if _hands_over(one, two, node, mark.at_s)), None)
-        if moved is None:
+        pair = next(((one, two) for one, two in pairwise(plan) if _hands_over(one, two, node, mark.at_s)), None)
+        if pair is None:
             continue
-        moved_s = float(moved["at_s"])
+        moved_s = float(pair[1]["at_s"])
         around = [share for one, share in measured if _overlaps(run, one, mark.at_s - 2.0, moved_s)]
-        back = (one.second - run.began_at for one, share in measured if share >= BACK and _begins(run, one) >= moved_s)
-        lowest = min(around, default=1.0)
-        found.append(Recovery(node=node, found_s=mark.at_s, moved_s=moved_s, back_s=next(back, None), lowest=lowest))
+        found.append(
+            Recovery(
+                node=node,
+                found_s=mark.at_s,
+                moved_s=moved_s,
+                back_s=_back_s(run, measured, moved_s, _rate_of(pair[0], node)),
+                lowest=min(around, default=1.0),
+            )
+        )
     return found
+
+
+def _back_s(run: Run, measured: list[tuple[Stretch, float]], moved_s: float, lost_rate: float) -> float | None:
+    """The moment at which the share moved, if what is missing of that stretch is what the dead one would have sent before,
+    and the next one is whole; else the beginning of the first whole stretch afterwards."""
+    later = [(one, share) for one, share in measured if _begins(run, one) >= moved_s]
+    if not later:
+        return None
+    within = next((pair for pair in measured if _overlaps(run, pair[0], moved_s, moved_s + 1e-9)), None)
+    if within is not None and later[0][1] >= BACK:
+        stretch, share = within
+        wanted = stretch.numbers["started"] / share if share else 0.0
+        missing, before_s = wanted * (1 - share), moved_s - max(0.0, _begins(run, stretch))
+        if wanted and missing <= lost_rate * before_s + (1 - BACK) * wanted:
+            return moved_s
+    return next((_begins(run, one) for one, share in later if share >= BACK), None)
+
+
+def _rate_of(revision: Mapping[str, Any], node: str) -> float:
+    return sum(float(share["rate"]) for share in revision["shares"] if share["node"] == node)
 
 
 def _hands_over(before: Mapping[str, Any], after: Mapping[str, Any], node: str, found_s: float) -> bool:

@@ -17,6 +17,7 @@ from ha_stress.base.limits import (
     RATE_MIN,
     REQUEST_BODY_BYTES_MAX,
     REQUEST_HEADERS_BYTES_MAX,
+    REQUEST_HEADS_BYTES_MAX,
     REQUESTS_MAX,
     SCENARIO_BYTES_MAX,
     THINK_TIME_S_MAX,
@@ -83,8 +84,14 @@ def _check_work(spec: TaskSpec) -> None:
     """What is sent, and what is asked of the answers."""
     if len(spec.mix) >= REQUESTS_MAX:
         raise ConfigError(f"a task has at most {REQUESTS_MAX} requests")
+    heads = 0
     for request in (spec.request, *spec.mix):
         check_request(request)
+        heads += len(request.url) + sum(len(name) + len(value) for name, value in request.headers)
+    if heads > REQUEST_HEADS_BYTES_MAX:
+        raise ConfigError(
+            f"the URLs and headers of all requests are larger than {REQUEST_HEADS_BYTES_MAX} bytes together"
+        )
     if spec.scenario is not None:
         if spec.mix:
             raise ConfigError("a task sends its requests in turn or runs a scenario, not both")

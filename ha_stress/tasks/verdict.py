@@ -31,8 +31,8 @@ BUSY_SECONDS_SHARE_MAX: Final = 0.10
 #: PAUSE_S besides: a machine that was busy elsewhere for a moment is not a saturated generator.
 LATE_SHARE_MAX: Final = 0.10
 PAUSE_S: Final = 0.5
-#: A node's loop lag that its lease and the frames still bear with ease.
-LOOP_LAG_S_MAX: Final = 1.0
+#: A node's loop lag that its lease and the frames still bear.
+LOOP_LAG_S_MAX: Final = 2.0
 #: Clocks that NTP disciplines differ by milliseconds; what is measured here has the way of a frame in it.
 CLOCK_SKEW_S_MAX: Final = 1.0
 DROPPED_SHARE_MAX: Final = 0.05

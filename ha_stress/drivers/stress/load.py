@@ -45,8 +45,9 @@ class Load:
         self._idle_news = trio.Event()
 
     async def run(self, shares: Sequence[TaskShare]) -> None:
-        """Run exactly these."""
+        """Run exactly these. Whoever hands them out governs this node."""
         async with self._turn:
+            self.orphan = False
             self.shares = tuple(shares)
             await self._carry_out()
 

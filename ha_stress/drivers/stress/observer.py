@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import Any, Final
 
 import trio
@@ -35,6 +36,7 @@ _log = log.get(__name__)
 _PERIOD_S: Final = 1.0
 #: How often the state of sliding thresholds is kept for a successor, who reads on from there.
 _KEEP_S: Final = 15.0
+_SAMPLES_MIN: Final = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class _Watched:
     kept_at: float
     suspects: frozenset[str] = frozenset()
     lag_s: float = 0.0
+    samples: int = 0
     ages_s: dict[Holder, float] = field(default_factory=dict)  # the least age of a node's info, by our clock
 
 
@@ -70,10 +73,13 @@ class Observer:
     async def run(self) -> None:
         while True:
             await self._node.wait_may_act()
-            for task in list(self._tasks()):
+            tasks, infos = list(self._tasks()), self._infos()
+            for ended in self._watched.keys() - {task.spec.id for task in tasks}:
+                self.forget(ended)
+            for task in tasks:
                 if task.plan is not None:
                     try:
-                        await self._look(task, task.plan)
+                        await self._look(task, task.plan, infos)
                     except (Unavailable, ProtocolError) as error:
                         _log.warning("thresholds wait", task=task.spec.id, problem=str(error))
             await trio.sleep(_PERIOD_S)
@@ -92,7 +98,7 @@ class Observer:
         newest = span.newest_label if span is not None else stretch.begin - 1
         await self._advance(watched, task.spec.id, stretch, newest, final=True)
         use = await self._node.store.engine_use(task.spec.id, first=stretch.begin, last=newest)
-        self._sample(watched, task.plan)
+        self._sample(watched, task.plan, self._infos())
         observed = {"loop_lag_s": watched.lag_s, "clock_skew_s": self._skew_s(watched), "engines": asdict(use)}
         return {**task.outcome, **observed, "windows": stored_of(watched.course)}
 
@@ -105,9 +111,9 @@ class Observer:
             self._watched[task.spec.id] = known
         return known
 
-    async def _look(self, task: Task, plan: Plan) -> None:
+    async def _look(self, task: Task, plan: Plan, infos: Mapping[Holder, NodeInfo]) -> None:
         watched = self._watch(task, plan)
-        self._sample(watched, plan)
+        self._sample(watched, plan, infos)
         sliding = bool(watched.course.thresholds)
         if "aborted" in task.outcome or not (sliding or any(one.abort for one in task.spec.thresholds)):
             return
@@ -184,17 +190,22 @@ class Observer:
     def _keep(self, task: str, news: Mapping[str, Any]) -> None:
         self.found[task] = {**self.found.get(task, {}), **news}
 
-    def _sample(self, watched: _Watched, plan: Plan) -> None:
+    def _infos(self) -> dict[Holder, NodeInfo]:
+        return {holder_of(info): info for info in self._members()}
+
+    def _sample(self, watched: _Watched, plan: Plan, infos: Mapping[Holder, NodeInfo]) -> None:
         """Lag and clocks of those who hold shares, as they last said."""
         wall = self._node.clock.wall()
-        for info in self._members():
-            holder = holder_of(info)
-            if holder in plan.newest.holders:
+        watched.samples += 1
+        for holder in plan.newest.holders:
+            info = infos.get(holder)
+            if info is not None:
                 watched.lag_s = max(watched.lag_s, info.loop_lag_s)
                 watched.ages_s[holder] = min(wall - info.sent_at, watched.ages_s.get(holder, float("inf")))
 
     def _skew_s(self, watched: _Watched) -> float:
-        """How far the clock of a node was from ours: info that comes from the future, or always was old on arrival."""
-        period_s = self._node.config.timing.info_period_s
+        """How far the clock of a node was from ours: info that comes from the future, or was old in every sample. One or
+        two samples say nothing of the latter: a busy machine is late now and then."""
+        period_s = self._node.config.timing.info_period_s if watched.samples >= _SAMPLES_MIN else inf
         skews = (-age if age < 0 else max(0.0, age - period_s) for age in watched.ages_s.values())
         return round(max(skews, default=0.0), 3)

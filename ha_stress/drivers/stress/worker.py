@@ -116,6 +116,8 @@ class StressWorker(WorkNodeDriver):
             match self._core.consider(assignment, self.node.record().epoch):
                 case Apply(assignment=news):
                     self._governed.heard(self.node.clock.now())
+                    if self.load.orphan:
+                        self._say_orphan(False, 0.0)
                     await self.load.run([signed(share, self.node.holder) for share in news.shares])
                     self._core.applied_now(news)
                     self._report()

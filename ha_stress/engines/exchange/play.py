@@ -35,11 +35,12 @@ class Rows:
 
     def __init__(self, feeder: Feeder, data: bytes | None) -> None:
         self._feeder = feeder
-        self._rows: list[dict[str, str]] | None = None
+        self._columns: tuple[str, ...] = ()
+        self._rows: list[tuple[str, ...]] | None = None  # a dict each would be several times as large
         self._problem = f"the stored data of {feeder.name} is not there"
         if data is not None:
             try:
-                self._rows = list(rows_of(feeder.name, data.decode()))
+                self._rows = [self._packed(row) for row in rows_of(feeder.name, data.decode())]
             except (ConfigError, UnicodeDecodeError) as error:
                 self._problem = str(error)
 
@@ -51,7 +52,11 @@ class Rows:
             raise Failed(
                 failures.NO_DATA, f"{self._feeder.name} has {len(self._rows)} rows, and this is arrival {number}"
             )
-        return dict(self._rows[row])
+        return dict(zip(self._columns, self._rows[row], strict=True))
+
+    def _packed(self, row: dict[str, str]) -> tuple[str, ...]:
+        self._columns = self._columns or tuple(row)
+        return tuple(row.values())
 
 
 class Play:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import trio
 
+from ha_stress.base.limits import IN_FLIGHT_MAX
 from ha_stress.engines import failures
 from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.engines.exchange.interface import Exchange
@@ -19,7 +20,7 @@ from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.spec import HttpRequest
 
 if TYPE_CHECKING:
-    from ha_stress.engines.exchange.web import Pools
+    from ha_stress.engines.exchange.pools import Pools
 
 
 def exchanges_of(
@@ -100,6 +101,6 @@ class _Maker:
                 return WebExchange(request, body, self._checks, self._pools_for(request.http2), self._nursery)
 
     def _pools_for(self, http2: bool) -> Pools:
-        from ha_stress.engines.exchange.web import Pools
+        from ha_stress.engines.exchange.pools import Pools
 
-        return self._pools.setdefault(http2, Pools(self._reach, self._traffic, http2=http2))
+        return self._pools.setdefault(http2, Pools(self._reach, self._traffic, http2=http2, most=IN_FLIGHT_MAX))

@@ -25,7 +25,7 @@ _BY_NAME: Final[dict[str, str]] = {
     "ConnectionClosed": failures.WS_CLOSE,
 }
 #: What httpcore says instead of an error of its own when a connection ends early.
-_ENDED: Final = ("disconnected", "closed connection", "incomplete")
+_ENDED: Final = ("disconnected", "closed connection", "incomplete", "ConnectionTerminated")
 
 
 class Failed(Exception):
@@ -47,7 +47,9 @@ def kind_of(error: BaseException) -> str:
     """The kind of what an exchange or a scenario raised. What is not known to be the network's is the scenario's."""
     found = first_of(error)
     cause: BaseException | None = found
-    while cause is not None:
+    seen: set[int] = set()  # causes may go round in a circle
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, Failed):
             return cause.kind
         behind = cause.__cause__ or cause.__context__

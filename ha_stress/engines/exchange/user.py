@@ -56,12 +56,13 @@ class Session:
         if self._http is None:
             import httpx
 
-            from ha_stress.engines.exchange.transport import Connections, Transport
+            from ha_stress.engines.exchange.pools import Pools
+            from ha_stress.engines.exchange.transport import Transport
 
             request = self._request
-            connections = Connections(self.reach, self.traffic, http2=request.http2, most=CONNECTIONS_MAX)
+            pools = Pools(self.reach, self.traffic, http2=request.http2, most=CONNECTIONS_MAX)
             self._http = httpx.AsyncClient(
-                transport=Transport(connections),
+                transport=Transport(pools),
                 base_url=request.url if urlsplit(request.url).scheme in ("http", "https") else "",
                 headers={"user-agent": f"ha-stress/{__version__}", **dict(request.headers)},
                 timeout=None,  # the time limit of the whole run is enough, unless the author asks for more

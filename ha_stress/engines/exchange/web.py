@@ -9,49 +9,14 @@ import httpcore
 import trio
 
 from ha_stress import __version__
-from ha_stress.base.limits import ANSWER_BYTES_MAX, IN_FLIGHT_MAX
+from ha_stress.base.limits import ANSWER_BYTES_MAX
 from ha_stress.engines import failures
 from ha_stress.engines.exchange.arrival import Arrival
-from ha_stress.engines.exchange.reach import Reach, Traffic
+from ha_stress.engines.exchange.pools import Pools
 from ha_stress.engines.exchange.reasons import Failed
-from ha_stress.engines.exchange.transport import Connections
 from ha_stress.engines.exchange.verdicts import settle
 from ha_stress.tasks.checking import Compiled
 from ha_stress.tasks.spec import HttpRequest
-
-#: Streams that servers commonly allow on one connection; above it the next connection is used.
-STREAMS_PER_CONNECTION: Final = 100
-
-
-class Pools:
-    """The HTTP connections of a task. For HTTP/2 a pool is one connection, and the first with room takes the request."""
-
-    def __init__(self, reach: Reach, traffic: Traffic, *, http2: bool) -> None:
-        self._reach = reach
-        self._traffic = traffic
-        self._http2 = http2
-        self._pools: list[Connections] = []
-
-    def take(self) -> Connections:
-        for connections in self._pools:
-            if not self._http2 or connections.under_way < STREAMS_PER_CONNECTION:
-                return connections
-        most = 1 if self._http2 else IN_FLIGHT_MAX
-        connections = Connections(self._reach, self._traffic, http2=self._http2, most=most)
-        self._pools.append(connections)
-        return connections
-
-    def retire(self, connections: Connections) -> None:
-        """A request on it was given up or went wrong. An HTTP/2 connection of which that is true is not used for new ones:
-        what still comes for that stream nobody reads, and the window of all of them shrinks."""
-        if self._http2 and connections in self._pools:
-            self._pools.remove(connections)
-            connections.retired = True
-
-    def close(self) -> list[Connections]:
-        """Forget them all; returns those that the caller has to close."""
-        pools, self._pools = self._pools, []
-        return pools
 
 
 class WebExchange:
@@ -78,21 +43,15 @@ class WebExchange:
         self._nursery = nursery
 
     async def run(self, arrival: Arrival) -> None:
-        connections = self._pools.take()
+        request = httpcore.Request(self._method, self._url, headers=self._headers, content=self._body)
+        connections, response = await self._pools.begin(request)
         try:
-            response = await connections.begin(
-                httpcore.Request(self._method, self._url, headers=self._headers, content=self._body)
-            )
-            try:
-                body = await self._read(response)
-            finally:
-                await connections.end(response)
+            body = await self._read(response)
         except BaseException:
-            self._pools.retire(connections)
+            self._pools.give_up(connections)
             raise
         finally:
-            if connections.retired and not connections.under_way:
-                self._nursery.start_soon(connections.aclose)
+            await connections.end(response)
         settle(arrival, self._checks, response.status, response.headers, body)
 
     async def _read(self, response: httpcore.Response) -> bytes:
@@ -108,8 +67,7 @@ class WebExchange:
         return bytes(body)
 
     def close(self) -> None:
-        for connections in self._pools.close():
-            self._nursery.start_soon(connections.aclose)
+        self._nursery.start_soon(self._pools.aclose)
 
 
 _WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html import escape
+from typing import Final
 
 from ha_stress.report import words
 from ha_stress.report.html import latency_chart, rate_chart, trouble_chart
@@ -11,6 +12,14 @@ from ha_stress.report.html.tables import key, section
 from ha_stress.report.html.view import Hover, View, both, letter
 from ha_stress.report.run import distributions_of
 from ha_stress.report.story import recoveries
+from ha_stress.tasks.distribution import EMPTY
+
+_NOTES: Final = {
+    "response": "from the moment at which the request was due: what a user waits",
+    "service": "from the moment at which it was sent: what the server takes",
+}
+#: Users send when they are ready: there is no schedule that a request could be late for.
+_CLOSED: Final = {"response": "from the moment at which the request was sent"}
 
 
 def figure(title: str, note: str, drawing: str, hover: Hover, legend: str = "") -> str:
@@ -29,6 +38,8 @@ def rate_section(view: View) -> str:
     legend = "".join(key(f"area c{number}", name) for number, name in enumerate(names))
     if any(value is not None for value in view.wanted):
         legend += key("target", "target") + key("missing", "below the target")
+    if view.warm_up_s:
+        legend += key("warm", "warm-up: in the books, but not in the statistics")
     plot = figure(
         "Requests sent per second",
         "by worker, on top of each other",
@@ -42,35 +53,34 @@ def rate_section(view: View) -> str:
 def latency_section(view: View) -> str:
     if not any(one.response for one in view.course):
         return section("Latency", "<p>No response was measured.</p>", name="latency")
-    notes = {
-        "response": "from the moment at which the request was due: what a user waits",
-        "service": "from the moment at which it was sent: what the server takes",
-    }
-    plots = [
-        figure(
-            f"{which.capitalize()} time",
-            note,
-            both(lambda width, which=which: latency_chart.draw(view, width, which)),  # type: ignore[misc]
-            latency_chart.hover(view, which),
-        )
-        for which, note in notes.items()
-    ]
+    closed = bool(view.run.task.get("users"))
+    plots = [_latency(view, which, note) for which, note in (_CLOSED if closed else _NOTES).items()]
     response, service = distributions_of(view.course)
+    keys = key("line response", "response time") + key("line service", "service time")
     curve = figure(
         "Latency by percentile",
         "the further right, the rarer: each further nine is as wide as the one before",
-        both(lambda width: latency_chart.draw_curve(response, service, width)),
-        latency_chart.curve_hover(response, service),
-        key("line response", "response time") + key("line service", "service time"),
+        both(lambda width: latency_chart.draw_curve(response, EMPTY if closed else service, width)),
+        latency_chart.curve_hover(response, EMPTY if closed else service),
+        "" if closed else keys,
     )
     gap = ""
-    if response.total and response.at(99) > 2 * max(service.at(99), 1):
+    if not closed and response.total and response.at(99) > 2 * max(service.at(99), 1):
         gap = (
             "<p>The two differ: requests waited before they could be sent. A tool that measures from the send alone would "
             f"have shown a 99th percentile of {escape(words.ms(service.at(99) / 1000))} instead of "
             f"{escape(words.ms(response.at(99) / 1000))}.</p>"
         )
     return section("Latency", *plots, curve, gap, name="latency")
+
+
+def _latency(view: View, which: str, note: str) -> str:
+    return figure(
+        f"{which.capitalize()} time",
+        note,
+        both(lambda width: latency_chart.draw(view, width, which)),
+        latency_chart.hover(view, which),
+    )
 
 
 def _marks(view: View) -> str:

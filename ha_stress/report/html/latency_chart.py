@@ -40,6 +40,8 @@ def draw(view: View, width: int, which: str) -> Chart:
         top=18,
     )
     chart.axes()
+    if view.warm_up_s:
+        chart.band(0.0, view.warm_up_s, "warm")
     mark_all(chart, view.marks, badges=False)
     found = [(view.at(one), _of(one.response, one.service, which)) for one in view.course]
     ends: list[tuple[float, str, str]] = []
@@ -79,7 +81,7 @@ def hover(view: View, which: str) -> Hover:
 
 def draw_curve(response: Distribution, service: Distribution, width: int) -> Chart:
     """Value at each percentile; each further nine is as wide as the one before."""
-    curves = [list(steps(one)) for one in (response, service)]
+    curves = [list(steps(one)) for one in (response, service)]  # of an empty one nothing is drawn
     values = [step.value_us / 1000 for curve in curves for step in curve]
     chart = Chart(
         label="Latency by percentile, response time beside service time, on logarithmic scales",
@@ -99,12 +101,13 @@ def draw_curve(response: Distribution, service: Distribution, width: int) -> Cha
 
 def curve_hover(response: Distribution, service: Distribution) -> Hover:
     scale = Nines(most=nines_of(max(response.total, service.total)))
+    both = ((("response", "response"), response), (("service", "service"), service))
     shares = _shares(list(steps(response)) or list(steps(service)))
     return Hover(
         places=[scale.place(share) for share in shares],
         titles=[_share_label(share) for share in shares],
-        names=[("response", "response"), ("service", "service")],
-        values=[[words.ms(one.at(100 * share) / 1000) for share in shares] for one in (response, service)],
+        names=[name for name, one in both if one.total],
+        values=[[words.ms(one.at(100 * share) / 1000) for share in shares] for _, one in both if one.total],
     )
 
 

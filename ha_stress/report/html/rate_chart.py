@@ -50,11 +50,13 @@ def draw(view: View, width: int) -> Chart:
         y=Linear(high=nice_top(highest)),
         width=width,
         height=330 if width == WIDE else 270,
-        left=62 if width == WIDE else 50,
-        right=18 if width == WIDE else 10,
+        left=62 if width == WIDE else 56,
+        right=44,
     )
     chart.top = 22 + BADGE * (rows_needed(view, chart) if view.marks else 0)
     chart.axes()
+    if view.warm_up_s:
+        chart.band(0.0, view.warm_up_s, "warm")
     spans = [view.at(one) for one in view.course]
     below = [0.0] * len(spans)
     for number, (_, rates) in enumerate(layers(view)):

@@ -8,11 +8,13 @@ from typing import Any
 
 from ha_stress.report import words
 from ha_stress.report.cases import Case, Outcome, cases_of
+from ha_stress.report.command import load_of
 from ha_stress.report.html.tables import Cell, bar, section, table, tile, word
 from ha_stress.report.html.view import View
 from ha_stress.report.run import Run
 
 _TONE = {Outcome.PASSED: "good", Outcome.FAILED: "bad", Outcome.UNKNOWN: "plain"}
+_WORD = {Outcome.UNKNOWN: "not judged"}
 
 
 #: Terms of the equations that are nothing bad.
@@ -28,6 +30,7 @@ def header(run: Run, verdict: tuple[str, str, str]) -> str:
     return (
         f'<header><p class="brand">HA Stress report</p><h1>{escape(str(task["name"]))}</h1>'
         f'<p class="request"><b>{escape(str(task["method"]))}</b> {escape(str(task["url"]))}</p>'
+        f'<p class="when">{escape(load_of(task))}</p>'
         f'<p class="when">{escape(when)}, {escape(took)}, task {escape(str(task["id"]))}</p>'
         f'<p class="verdict {tone}"><b>{escape(verdict_word)}</b> {escape(sentence)}</p></header>'
     )
@@ -64,7 +67,7 @@ def judged(run: Run) -> str:
 
 
 def _case(case: Case) -> list[Cell]:
-    return [case.group, case.name, word(_TONE[case.outcome], case.outcome.value), case.found]
+    return [case.group, case.name, word(_TONE[case.outcome], _WORD.get(case.outcome, case.outcome.value)), case.found]
 
 
 def books(run: Run) -> str:
@@ -206,7 +209,10 @@ def environment(run: Run) -> str:
         f"report made {words.moment(run.made_at)}",
     ]
     nodes = table(("node", "version", "role", "cpu now", "memory"), rows, right=[3, 4]) if rows else ""
-    return section("Environment", f"<p>{escape('; '.join(facts))}.</p>", nodes, name="environment")
+    absent = "".join(
+        f"<p>Not in this report, as nobody answered: {escape(one)}.</p>" for one in known.get("missing", ())
+    )
+    return section("Environment", f"<p>{escape('; '.join(facts))}.</p>", nodes, absent, name="environment")
 
 
 def again(run: Run) -> str:

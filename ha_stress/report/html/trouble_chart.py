@@ -29,8 +29,8 @@ def draw(view: View, width: int) -> Chart:
         y=Linear(high=nice_top(highest), count=4),
         width=width,
         height=210,
-        left=62 if width == WIDE else 50,
-        right=18 if width == WIDE else 10,
+        left=62 if width == WIDE else 56,
+        right=44,
         top=22,
     )
     chart.axes()

@@ -33,6 +33,10 @@ class View:
     wanted: tuple[float | None, ...] = ()
     covered: tuple[float, ...] = ()
 
+    @property
+    def warm_up_s(self) -> float:
+        return min(float(self.run.task.get("warm_up_s") or 0.0), self.end_s)
+
     def at(self, one: Stretch) -> tuple[float, float]:
         """Where a stretch begins and ends on the axis."""
         begin = one.second - self.run.began_at
