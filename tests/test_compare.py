@@ -17,7 +17,7 @@ from ha_stress.cli.compare_command import EXIT_REGRESSED, parse_margin
 from ha_stress.cli.main import main
 from ha_stress.report import statistics as st
 from ha_stress.report import write
-from ha_stress.report.compare import Comparison, Difference, Result, compare
+from ha_stress.report.compare import Comparison, Difference, Result, compare, document_of
 from ha_stress.report.run import Run
 from tests.report_support import drifting
 
@@ -146,6 +146,8 @@ def test_a_run_of_a_few_seconds_shows_nothing(seconds: int) -> None:
     found = compare(short, drifting(rng, factor=9.0))
     assert not any(one.result in SHOWN for one in found.differences)
     assert any("whole seconds" in remark for remark in found.remarks)
+    assert difference(found, "response p99").sentence == "response p99: too little was measured"
+    assert json.loads(json.dumps(document_of(found)))["differences"][0]["high"] is None
 
 
 def test_the_warm_up_and_seconds_that_are_not_whole_do_not_count() -> None:

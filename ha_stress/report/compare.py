@@ -25,6 +25,8 @@ MARGIN: Final = 0.01
 POWER: Final = 0.8
 #: From a change to (1 + this) times on it reads better as a factor.
 _FOLD: Final = 2.0
+#: Beyond it a float has no power of e.
+_EXPONENT_MAX: Final = 700.0
 
 
 class Result(StrEnum):
@@ -181,7 +183,7 @@ def remarks(a: Run, b: Run, sample_a: Sample, sample_b: Sample) -> list[str]:
 
 
 def _relative(off: float) -> float:
-    return exp(min(off, 700.0)) - 1
+    return inf if off > _EXPONENT_MAX else exp(off) - 1
 
 
 def document_of(found: Comparison) -> dict[str, Any]:

@@ -173,7 +173,13 @@ def failovers(run: Run) -> str:
         cells = ["-" if known.get(f"{name}_ms") is None else f"{known[f'{name}_ms']:,.0f} ms" for name in phases]
         who = [str((one.get(key) or {}).get("node") or "-") for key in ("old", "winner")]
         rows.append(
-            [str(one["epoch"]), *who, str(one.get("cause") or one.get("kind") or "-"), *cells, str(one["outcome"])]
+            [
+                str(one["epoch"]),
+                *who,
+                str(one.get("cause") or one.get("kind") or "-"),
+                *cells,
+                str(one.get("outcome") or "-"),
+            ]
         )
     head = (
         "epoch",
