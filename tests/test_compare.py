@@ -162,6 +162,7 @@ def test_what_makes_two_runs_hard_to_compare_is_said() -> None:
     run = drifting(random.Random(2), seconds=8)
     other = replace(run, task={**run.task, "rate": 200.0, "verdict": {"valid": False}}, failovers=({"epoch": 2},))
     remarks = " ".join(compare(run, other).remarks)
+    assert difference(compare(run, other), "completed").change == 0
     for part in ("rate differs: 100.0 and 200.0", "B is not a valid run", "B had a failover"):
         assert part in remarks
 

@@ -81,14 +81,14 @@ def _table(found: Comparison) -> Table:
 
     from ha_stress.cli.layout import grid
     from ha_stress.report.compare import bounds
-    from ha_stress.report.metrics import METRICS
+    from ha_stress.report.words import seconds
 
     table = grid("metric", "A", "B", "change", "bounds", "B is", right=("A", "B", "change", "bounds"))
-    for metric, one in zip(METRICS, found.differences, strict=True):
+    for metric, one in zip(found.metrics, found.differences, strict=True):
         change, limits = bounds(one, share=metric.share)
         word = _WORDS.get(one.result.value, one.result.value)
         if one.more_s:
-            word += f": about {one.more_s} s more of each would"
+            word += f": about {seconds(one.more_s)} more of each would"
         style = _STYLES[one.result.value]
         table.add_row(one.metric, metric.shown(one.a), metric.shown(one.b), change, limits, Text(word, style))
     return table

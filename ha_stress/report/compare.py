@@ -1,7 +1,7 @@
 """Two runs: what differs, by how much, and whether that can be chance. Pure.
 
-What is tested together (`METRICS`) shares the 5 % that chance may have (Bonferroni): of a hundred pairs of equal runs about
-five at most show any difference at all.
+What is tested together (`metrics_of`) shares the 5 % that chance may have (Bonferroni): of a hundred pairs of equal runs
+about five at most show any difference at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ha_stress.report import statistics as st
 from ha_stress.report import words
-from ha_stress.report.metrics import METRICS, SECONDS_MIN, Metric, Sample, errors_by_chance
+from ha_stress.report.metrics import SECONDS_MIN, Metric, Sample, errors_by_chance, metrics_of
 from ha_stress.report.run import Run
 
 #: What chance may have, over all metrics of one comparison.
@@ -25,6 +25,8 @@ MARGIN: Final = 0.01
 POWER: Final = 0.8
 #: From a change to (1 + this) times on it reads better as a factor.
 _FOLD: Final = 2.0
+#: Bounds that are further away say nothing: there are too few seconds, or they are too alike.
+_WILD: Final = 1000.0
 #: Beyond it a float has no power of e.
 _EXPONENT_MAX: Final = 700.0
 
@@ -56,6 +58,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
+    metrics: tuple[Metric, ...]
     differences: tuple[Difference, ...]
     remarks: tuple[str, ...]
     confidence: float
@@ -79,9 +82,14 @@ class Comparison:
 def compare(a: Run, b: Run, *, margin: float = MARGIN) -> Comparison:
     """What B has that A has not. `margin` is relative; of a share it is a part of 1."""
     samples = Sample(a), Sample(b)
-    confidence = 1 - ALPHA / len(METRICS)
-    found = tuple(_difference(metric, *samples, confidence, margin) for metric in METRICS)
-    return Comparison(differences=found, remarks=tuple(remarks(a, b, *samples)), confidence=confidence)
+    metrics = metrics_of(*samples)
+    confidence = 1 - ALPHA / len(metrics)
+    return Comparison(
+        metrics=metrics,
+        differences=tuple(_difference(metric, *samples, confidence, margin) for metric in metrics),
+        remarks=tuple(remarks(a, b, *samples)),
+        confidence=confidence,
+    )
 
 
 def _difference(metric: Metric, a: Sample, b: Sample, confidence: float, margin: float) -> Difference:
@@ -153,6 +161,8 @@ def bounds(found: Difference, *, share: bool) -> tuple[str, str]:
     points of a hundred."""
     if not isfinite(found.low) or not isfinite(found.high):
         return "-", "-"
+    if not share and found.high > _WILD:
+        return f"x {_three(1 + found.change)}", "unknown"
     if not share and (found.change >= _FOLD or found.change <= 1 / (1 + _FOLD) - 1):
         return f"x {_three(1 + found.change)}", f"[{_three(1 + found.low)}, {_three(1 + found.high)}]"
     unit = "points" if share else "%"

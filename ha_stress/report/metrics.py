@@ -52,6 +52,7 @@ class Sample:
         ]
         wanted = [arrivals_wanted(run.task, one.second, one.second + one.width_s) for one in self.stretches]
         #: What each stretch is measured against: arrivals that were due, or seconds.
+        self.scheduled = not any(due is None for due in wanted)
         self.due = [float(self.width_s) if due is None else due for due in wanted]
         self.response = distribution(one.response_us for one in self.stretches)
 
@@ -106,14 +107,14 @@ def _mean(sample: Sample) -> Estimate:
     )
 
 
-def _throughput(sample: Sample) -> Estimate:
-    """Against what was due in each second, so that a profile is no noise; in the closed model against the clock."""
+def _completed(sample: Sample) -> Estimate:
+    """Against what was due in each second, so that neither a profile nor another rate is a difference; in the closed model
+    against the clock."""
     completed = sample.numbers("completed")
     if sample.seconds < SECONDS_MIN or not sum(completed):
         return Estimate(value=0.0, error=inf)
     found = st.ratio(completed, sample.due)
-    per_s = found.value * sum(sample.due) / (sample.seconds * sample.width_s)
-    return Estimate(value=log(per_s), error=max(found.error / found.value, _RESOLUTION), freedom=found.freedom)
+    return Estimate(value=log(found.value), error=max(found.error / found.value, _RESOLUTION), freedom=found.freedom)
 
 
 def _errors(sample: Sample) -> Estimate:
@@ -144,11 +145,17 @@ def _part(value: float) -> str:
     return words.percent(value, 1.0)
 
 
-METRICS: Final = (
+def metrics_of(a: Sample, b: Sample) -> tuple[Metric, ...]:
+    """What is compared of these two."""
+    shown = _part if a.scheduled and b.scheduled else _per_s
+    name = "completed of due" if a.scheduled and b.scheduled else "completed"
+    return (*LATENCIES, Metric(name=name, better=1, shown=shown, of=_completed), ERRORS)
+
+
+LATENCIES: Final = (
     Metric(name="response p50", better=-1, shown=_us, of=_percentile(50)),
     Metric(name="response p90", better=-1, shown=_us, of=_percentile(90)),
     Metric(name="response p99", better=-1, shown=_us, of=_percentile(99)),
     Metric(name="response mean", better=-1, shown=words.ms, of=_mean),
-    Metric(name="completed", better=1, shown=_per_s, of=_throughput),
-    Metric(name="errors", better=-1, shown=_part, of=_errors, share=True),
 )
+ERRORS: Final = Metric(name="errors", better=-1, shown=_part, of=_errors, share=True)
