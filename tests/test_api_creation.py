@@ -165,6 +165,17 @@ async def test_a_target_that_is_not_on_the_allow_list_is_refused(api: Api) -> No
         assert "127.0.0.1" in await other.refused("POST", "/tasks", TASK | {"id": "x"}, status=403)
 
 
+async def test_a_program_is_taken_only_from_this_machine_unless_the_operator_wants_it_from_others(api: Api) -> None:
+    task = TASK | {"scenario": {"name": "s.py", "source": SOURCE}}
+    async with reconfigured(api, host="192.0.2.7", secret="s") as reachable:
+        said = await reachable.call("POST", "/tasks", task | {"id": "no"}, expect=403)
+        assert "--scenarios" in said["error"]
+    async with reconfigured(api, host="192.0.2.7", secret="s", scenarios=True) as willing:
+        await willing.call("POST", "/tasks", task | {"id": "yes"}, expect=201)
+    async with reconfigured(api, scenarios=False) as unwilling:
+        await unwilling.call("POST", "/tasks", task | {"id": "here"}, expect=403)
+
+
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "localhost"])
 async def test_another_spelling_of_an_address_is_that_address(api: Api, host: str) -> None:
     async with reconfigured(api, allow=("10.0.0.0/8",)) as other:

@@ -93,7 +93,10 @@ async def answer_and_send_away(stream: trio.SocketStream) -> None:
     taken: list[int] = []
     while len(taken) < 3:
         await stream.send_all(server.data_to_send())
-        for event in server.receive_data(await stream.receive_some(65_536)):
+        data = await stream.receive_some(65_536)
+        if not data:
+            return
+        for event in server.receive_data(data):
             if isinstance(event, RequestReceived) and len(taken) < 3:
                 assert event.stream_id is not None
                 taken.append(event.stream_id)

@@ -1,4 +1,4 @@
-"""Whether the targets of a task may be loaded, asked when it is created. Engines ask again whenever they connect.
+"""Whether a task may run programs, and load its targets: asked when it is created. Engines ask again when they connect.
 
 A name that cannot be looked up now is let through: where a node sends its requests is decided by what *it* resolves.
 """
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import trio
 
+from ha_stress.base.config import NodeConfig
 from ha_stress.base.errors import NotAllowed
 from ha_stress.base.limits import API_LOOKUPS_MAX
 from ha_stress.base.targets import AllowedTargets
@@ -19,6 +20,15 @@ from ha_stress.tasks.spec import TaskSpec
 
 #: A caller has given up soon after. What a resolver that hangs is asked for stays in its thread until it answers.
 LOOKUP_TIMEOUT_S: Final = 2.0
+
+
+def check_scenario(spec: TaskSpec, config: NodeConfig) -> None:
+    """NotAllowed if it is a scenario and this node's API takes none."""
+    if spec.scenario is not None and not config.takes_scenarios:
+        raise NotAllowed(
+            "a scenario is a program, and this node does not run programs for whoever reaches its API: start the nodes with "
+            "--scenarios if it shall"
+        )
 
 
 def lookups() -> trio.CapacityLimiter:

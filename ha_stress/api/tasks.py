@@ -11,7 +11,7 @@ from typing import Annotated
 import trio
 from fastapi import APIRouter, Query
 
-from ha_stress.api.allowed import check_targets, lookups
+from ha_stress.api.allowed import check_scenario, check_targets, lookups
 from ha_stress.api.creation import drafted
 from ha_stress.api.models import Task, TaskDetail, TaskList
 from ha_stress.api.models_task import NewRate, NewTask, Stopped
@@ -42,6 +42,7 @@ def router_of(node: ApiNode) -> APIRouter:
         """Create a task. With a client-chosen id it may be sent again, to any node: the same task is created once."""
         # Looking through megabytes of data takes a while: not on the loop that renews the lease.
         draft = await trio.to_thread.run_sync(drafted, new, node.config.driver)
+        check_scenario(draft.spec, node.config)
         await check_targets(draft.spec, allowed, limiter)
         for data in draft.blobs.values():
             await node.store.put_blob(data)

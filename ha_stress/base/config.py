@@ -157,6 +157,13 @@ class NodeConfig(ClusterConfig):
     #: The highest rate that this node's API admits, in arrivals per second: of one task, and of all open ones together.
     rate_max_task: float | None = Field(None, gt=0, le=RATE_MAX)
     rate_max_cluster: float | None = Field(None, gt=0, le=RATE_MAX)
+    #: Whether this node's API takes scenarios, which are programs that the nodes run. None: only where no other machine
+    #: reaches it, for it asks nobody who they are.
+    scenarios: bool | None = None
+
+    @property
+    def takes_scenarios(self) -> bool:
+        return _stays_here(self.host) if self.scenarios is None else self.scenarios
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
@@ -252,16 +259,18 @@ def _is_http(url: str) -> bool:
 
 def _check_endpoint(host: str, advertise_host: str, secret: str) -> None:
     """Who can be reached from other machines needs a secret, and an address at which they reach it."""
-    try:
-        address = ip_address(host)
-    except ValueError:  # a name: only this one is known to stay on the machine
-        local, everywhere = host == "localhost", False
-    else:
-        local, everywhere = address.is_loopback, address.is_unspecified
-    if not local and not secret:
+    if not _stays_here(host) and not secret:
         raise ValueError(f"host {host} can be reached from other machines: give all processes the same secret")
-    if everywhere and not advertise_host:
+    if host in ("0.0.0.0", "::") and not advertise_host:
         raise ValueError(f"host {host} is every address: advertise_host must say by which one others reach it")
+
+
+def _stays_here(host: str) -> bool:
+    """Whether what listens there can be reached from this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: only this one is known to stay on the machine
+        return host == "localhost"
 
 
 def load(model: type[M], values: Mapping[str, Any]) -> M:

@@ -36,6 +36,15 @@ Allow = Annotated[
         show_default=False,
     ),
 ]
+Scenarios = Annotated[
+    bool | None,
+    typer.Option(
+        "--scenarios/--no-scenarios",
+        envvar="HA_STRESS_SCENARIOS",
+        help="Whether the API takes scenarios, which are programs. \\[default: only on a loopback --host]",
+        show_default=False,
+    ),
+]
 RateMaxTask = Annotated[
     str,
     typer.Option(

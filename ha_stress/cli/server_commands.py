@@ -35,6 +35,7 @@ def node(
     allow: options.Allow = [],  # noqa: B006
     rate_max_task: options.RateMaxTask = "",
     rate_max_cluster: options.RateMaxCluster = "",
+    scenarios: options.Scenarios = None,
     host: options.Host = "127.0.0.1",
     advertise_host: options.AdvertiseHost = "",
     api_port: Annotated[
@@ -77,6 +78,7 @@ def node(
             "allow": options.allowed_of(allow),
             "rate_max_task": parse_rate(rate_max_task) if rate_max_task else None,
             "rate_max_cluster": parse_rate(rate_max_cluster) if rate_max_cluster else None,
+            "scenarios": scenarios,
         },
     )
     _become(
