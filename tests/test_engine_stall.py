@@ -60,6 +60,39 @@ def test_a_stop_while_answers_are_read_is_found_before_anything_is_sent(what: Pa
         os.close(descriptor)
 
 
+def test_an_engine_holds_while_its_node_is_silent_and_goes_on_when_told() -> None:
+    """A node that was suspended alone: its share is given to others, of which neither it nor its engine can know."""
+    ours, theirs = socket.socketpair()
+    loop = Loop(theirs, engine=0, engines=1, silent_s=0.4)
+
+    def run() -> None:
+        with contextlib.suppress(NodeGone):
+            loop.run()
+
+    thread = threading.Thread(target=run)
+    with target_process() as target, ours:
+        thread.start()
+        begun = share(target.url, part(100, None))
+        ours.sendall(control.frame({"t": "apply", "n": 1, "shares": [control.share_to_plain(begun)]}))
+        for _ in range(8):  # twice as long as it may be silent
+            time.sleep(0.1)
+            ours.sendall(control.frame({"t": "alive"}))
+        assert "stalled" not in kinds_until(ours, "stalled", within_s=0.1)
+        assert "stalled" in kinds_until(ours, "stalled")
+        time.sleep(0.1)  # what was sent last has arrived
+        held = target.counted()
+        assert held
+        time.sleep(0.5)
+        assert target.counted() == held
+        ours.sendall(control.frame({"t": "go"}))
+        deadline = time.monotonic() + 10
+        while target.counted() < held + 40:
+            assert time.monotonic() < deadline, "after `go` it makes up for what was due meanwhile"
+            time.sleep(0.01)
+    thread.join(5)
+    assert not thread.is_alive()
+
+
 def kinds_until(sock: socket.socket, wanted: str, within_s: float = 5.0) -> list[str]:
     """The kinds of messages that an engine sends, up to the `wanted` one or the deadline."""
     deframer = control.Deframer()

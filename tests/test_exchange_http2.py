@@ -100,8 +100,8 @@ async def answer_and_send_away(stream: trio.SocketStream) -> None:
             if isinstance(event, RequestReceived) and len(taken) < 3:
                 assert event.stream_id is not None
                 taken.append(event.stream_id)
-    await stream.send_all(GoAwayFrame(stream_id=0, last_stream_id=taken[-1]).serialize())
     await trio.sleep(0.05)  # what is sent meanwhile is refused
+    await stream.send_all(GoAwayFrame(stream_id=0, last_stream_id=taken[-1]).serialize())
     for number in taken:
         server.send_headers(number, [(":status", "200")], end_stream=True)
     await stream.send_all(server.data_to_send())

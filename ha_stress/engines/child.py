@@ -16,6 +16,7 @@ import resource
 import signal
 import socket
 import sys
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,13 @@ def main(arguments: list[str]) -> int:
         Path("/proc/self/timerslack_ns").write_text(str(TIMER_SLACK_NS))
     settings = json.loads(arguments[3]) if len(arguments) > 3 else {}
     allowed = AllowedTargets.parse(settings["allow"]) if "allow" in settings else AllowedTargets.parse()
-    loop = Loop(socket.socket(fileno=descriptor), engine=engine, engines=engines, allowed=allowed)
+    loop = Loop(
+        socket.socket(fileno=descriptor),
+        engine=engine,
+        engines=engines,
+        allowed=allowed,
+        silent_s=settings.get("silent_s", inf),
+    )
     # The loop makes no cycles (a connection breaks its own when it closes), and a collection would delay arrivals.
     gc.collect()
     gc.freeze()

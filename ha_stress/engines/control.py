@@ -3,6 +3,7 @@
     node -> engine   apply {n, shares}      the full desired state; n grows
                      blob {digest, data}    a stored file that the next state names; forgotten with the last one to name it
                      go {}                  after `stalled`: the assignment has been read again, carry on
+                     alive {}               every 0.2 s while the engine works: its node has not been suspended
     engine -> node   report {...}           see `account.Account.cut`
                      idle {n, idle}         whether anything is outstanding after apply number n
                      stalled {slept_s}      this process did not run for a while; it sends nothing until `go`

@@ -48,7 +48,13 @@ class Loop:
     """`run` returns only by NodeGone."""
 
     def __init__(
-        self, sock: socket.socket, *, engine: int, engines: int, allowed: AllowedTargets | None = None
+        self,
+        sock: socket.socket,
+        *,
+        engine: int,
+        engines: int,
+        allowed: AllowedTargets | None = None,
+        silent_s: float = inf,
     ) -> None:
         self._sock = sock
         self._engine, self._engines = engine, engines
@@ -69,6 +75,8 @@ class Loop:
         self._tick_s = inf
         self._sweep_s = inf
         self._held_until_s = -inf
+        self._silent_s = silent_s
+        self._heard_s = inf  # when the node last said anything
         self._wake_s = inf  # when there is something to do
         self._watchful = True  # whether answers, too, may change that: those to users, and the last ones of a revision
         self._control_mask = select.EPOLLIN
@@ -147,6 +155,10 @@ class Loop:
             if lane.busy:
                 lane.sweep(moment)
         self._sweep_s = moment + max(period_s, connections * SWEEP_S_PER_CONNECTION)
+        if moment - self._heard_s > self._silent_s and self._held_until_s < inf:
+            # The node has been suspended, or is as good as that: its share may be somebody else's by now.
+            self._held_until_s = inf
+            self._say({"t": "stalled", "slept_s": moment - self._heard_s})
 
     # Reports
 
@@ -211,6 +223,7 @@ class Loop:
         if not data:
             raise NodeGone
         self._watchful = True
+        self._heard_s = now()
         for message in self._deframer.feed(data):
             if message["t"] == "apply":
                 self._apply(message["n"], [control.share_from_plain(share) for share in message["shares"]])
@@ -262,7 +275,7 @@ class Loop:
         """This process did not run for a while, so its share may have been given to others: ask before going on."""
         moment = now()
         self._watchful = True
-        self._held_until_s = moment + HOLD_S
+        self._held_until_s = max(self._held_until_s, moment + HOLD_S)
         self._sweep_s = moment + SWEEP_S  # the answers that came meanwhile are read before anything times out
         self._say({"t": "stalled", "slept_s": slept_s})
 

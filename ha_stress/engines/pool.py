@@ -27,6 +27,9 @@ _log = log.get(__name__)
 
 #: How long `on_stall` may take before the engine is told to go on; below the engine's own patience of 2 s.
 ON_STALL_TIMEOUT_S: Final = 1.5
+#: How often a node tells working engines that it lives. One that is silent may have been suspended alone: its share is then
+#: given to others, and its engines must not go on (`silent_s` of the settings says after how long they hold).
+ALIVE_PERIOD_S: Final = 0.2
 #: How long an engine may take to end once its socket is closed.
 END_TIMEOUT_S: Final = 2.0
 
@@ -75,7 +78,8 @@ class EnginePool:
 
     `on_stall` is awaited after an engine did not run for over a second (SIGSTOP, a suspended machine): its share may
     have been handed over meanwhile, so read the assignment again and `apply` it. The engine holds its arrivals until
-    that returns, for at most ON_STALL_TIMEOUT_S. `settings` are given to every engine: {"allow": ["127.0.0.0/8", ...]}.
+    that returns, for at most ON_STALL_TIMEOUT_S. `settings` are given to every engine: {"allow": ["127.0.0.0/8", ...],
+    "silent_s": 2.0}; an engine that hears nothing of this process for `silent_s` holds its arrivals likewise, until it does.
     """
 
     def __init__(
@@ -112,7 +116,7 @@ class EnginePool:
             async with self._send_report, trio.open_nursery() as nursery:
                 self._nursery = nursery
                 task_status.started()
-                await trio.sleep_forever()
+                await self._tell_alive()
         except BaseExceptionGroup as group:
             died, others = group.split(EngineDied)
             if died is None or others is not None:
@@ -151,6 +155,13 @@ class EnginePool:
                 self._engines.append(engine)
                 self._nursery.start_soon(engine.write, name=f"engine {kind} {index} write")
                 self._nursery.start_soon(self._read, engine, name=f"engine {kind} {index} read")
+
+    async def _tell_alive(self) -> None:
+        while True:
+            await trio.sleep(ALIVE_PERIOD_S)
+            for engine in self._engines:
+                if engine.idle_after != self._number:
+                    engine.tell_alive()
 
     async def _read(self, engine: EngineProcess) -> None:
         deframer = control.Deframer()

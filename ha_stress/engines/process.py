@@ -33,7 +33,7 @@ def kind_of(share: TaskShare) -> Kind:
 
 class EngineProcess:
     """One engine process and what it has not been told yet: at most the newest desired state, the stored files that it
-    names, and a `go`. An engine forgets the files that a state does not name, and so does this."""
+    names, a `go`, and that the node lives. An engine forgets the files that a state does not name, and so does this."""
 
     def __init__(self, kind: Kind, index: int, process: trio.Process, sock: trio.socket.SocketType) -> None:
         self.kind = kind
@@ -45,6 +45,7 @@ class EngineProcess:
         self._blobs: dict[str, bytes] = {}
         self._apply = b""
         self._go = False
+        self._alive = False
         self._news = trio.Event()
 
     def tell_apply(self, packed: bytes, blobs: Mapping[str, bytes]) -> None:
@@ -59,6 +60,10 @@ class EngineProcess:
         self._go = True
         self._news.set()
 
+    def tell_alive(self) -> None:
+        self._alive = True
+        self._news.set()
+
     async def write(self) -> None:
         """Send what there is to tell: files, then the state that names them, then the go."""
         while True:
@@ -67,12 +72,15 @@ class EngineProcess:
             blobs, self._blobs = self._blobs, {}
             apply, self._apply = self._apply, b""
             go, self._go = self._go, False
+            alive, self._alive = self._alive, False
             try:
                 for digest, data in blobs.items():
                     await self._send(control.frame({"t": "blob", "digest": digest, "data": data}))
                 await self._send(apply)
                 if go:
                     await self._send(control.frame({"t": "go"}))
+                if alive:
+                    await self._send(control.frame({"t": "alive"}))
             except OSError:
                 return  # the engine has ended; its reader says so
 

@@ -33,6 +33,8 @@ _ACKNOWLEDGED_PERIOD_S = 1.0
 _RETRY_S = 0.5
 #: What a master may need from "it is down" until the closed share is written; engines that stood still wait for it.
 _DECISION_S = 0.2
+#: Engines hold before the sentinels can have given this node's share to others, of which a suspended node knows nothing.
+_SILENT_PART = 0.75
 #: What the last results may take when the work is cancelled; the node's own stop limit is longer.
 _WIND_DOWN_S = 3.0
 #: How often at least a master is looked for before its silence counts.
@@ -44,7 +46,9 @@ class StressWorker(WorkNodeDriver):
 
     def __init__(self, node: NodeServices) -> None:
         super().__init__(node)
-        self.pool = EnginePool(node.config.engines, self._on_stall, {"allow": list(node.config.allow)})
+        silent_s = _SILENT_PART * node.config.timing.down_after_s
+        settings = {"allow": list(node.config.allow), "silent_s": silent_s}
+        self.pool = EnginePool(node.config.engines, self._on_stall, settings)
         self.load = Load(self.pool, node.store)
         self._core = WorkerCore(node.holder)
         self._governed = Governed(node.config.timing.orphan_after_s, node.clock.now())

@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import sys
+from math import inf
 from typing import Any, Final
 
 import trio
@@ -51,7 +52,12 @@ def _raise_descriptor_limit() -> None:
 async def _run(sock: socket.socket, engine: int, engines: int, settings: dict[str, Any]) -> None:
     allowed = AllowedTargets.parse(settings["allow"]) if "allow" in settings else AllowedTargets.parse()
     loop = Loop(
-        trio.socket.from_stdlib_socket(sock), engine=engine, engines=engines, reach=Reach(allowed), gone=_end_at_once
+        trio.socket.from_stdlib_socket(sock),
+        engine=engine,
+        engines=engines,
+        reach=Reach(allowed),
+        gone=_end_at_once,
+        silent_s=settings.get("silent_s", inf),
     )
     await loop.run()
 

@@ -38,6 +38,8 @@ from ha_stress.tasks.turns import turns
 #: As in the fast engine: waking later than asked by more than this means that this process, or the machine, was stopped.
 STALL_S: Final = 1.0
 HOLD_S: Final = 2.0
+#: How often it is asked whether the node is silent.
+LISTEN_S: Final = 0.1
 #: The longest sleep of the pacer, so that a schedule far ahead does not depend on one timer.
 PAUSE_S_MAX: Final = 3600.0
 
@@ -46,7 +48,14 @@ class Loop:
     """`run` ends only with its nursery. `gone` is called when the node has closed its end."""
 
     def __init__(
-        self, sock: trio.socket.SocketType, *, engine: int, engines: int, reach: Reach, gone: Callable[[], None]
+        self,
+        sock: trio.socket.SocketType,
+        *,
+        engine: int,
+        engines: int,
+        reach: Reach,
+        gone: Callable[[], None],
+        silent_s: float = inf,
     ) -> None:
         self._sock = sock
         self._engine, self._engines = engine, engines
@@ -61,6 +70,8 @@ class Loop:
         self._applied = 0
         self._said: tuple[int, bool] = (0, True)
         self._held_until_s = -inf
+        self._silent_s = silent_s
+        self._heard_s = inf  # when the node last said anything
         self._cpu_us = time.process_time() * 1e6
         self._nursery: trio.Nursery | None = None
         self._stalls = Stalls(self._stalled)
@@ -70,7 +81,7 @@ class Loop:
         trio.lowlevel.add_instrument(self._stalls)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for loop in (self._control, self._write, self._pace, self._tick):
+            for loop in (self._control, self._write, self._pace, self._tick, self._listen):
                 nursery.start_soon(loop)
 
     # Pacing
@@ -159,6 +170,7 @@ class Loop:
             if not data:
                 self._gone()
                 return
+            self._heard_s = now()
             for message in deframer.feed(data):
                 match message["t"]:
                     case "apply":
@@ -168,6 +180,8 @@ class Loop:
                     case "go":
                         self._held_until_s = -inf
                         self._look()
+                    case "alive":
+                        pass
                     case other:
                         raise AssertionError(f"the node said {other!r}")
 
@@ -218,8 +232,23 @@ class Loop:
 
     def _stalled(self, slept_s: float) -> None:
         """This process did not run for a while, so its share may have been given to others: ask before going on."""
-        self._held_until_s = now() + HOLD_S
+        self._held_until_s = max(self._held_until_s, now() + HOLD_S)
         self._say({"t": "stalled", "slept_s": slept_s})
+
+    async def _listen(self) -> None:
+        """A node that says nothing has been suspended, or is as good as that: its share may be somebody else's by now."""
+        if self._silent_s == inf:
+            return
+        while True:
+            await trio.sleep(LISTEN_S)
+            silent_s = now() - self._heard_s
+            if (
+                silent_s > self._silent_s
+                and self._held_until_s < inf
+                and any(lane.accounts for lane in self._lanes.values())
+            ):
+                self._held_until_s = inf
+                self._say({"t": "stalled", "slept_s": silent_s})
 
     # Saying
 

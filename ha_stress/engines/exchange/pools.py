@@ -6,6 +6,7 @@ named a lower stream as the last one), or the connection was closed before it to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import httpcore
@@ -21,19 +22,23 @@ STREAMS_PER_CONNECTION: Final = 100
 _OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 #: A target that refuses this often in a row is not about to take it.
 _TRIES_MAX: Final = 3
+_REFUSED: Final = "Server disconnected: it refused the stream"
 _BROKEN: Final = (httpcore.WriteError, httpcore.ReadError, httpcore.RemoteProtocolError)
 
 
 class _Sent:
     """The number of a request's HTTP/2 stream, as httpcore tells it to whoever traces the request; `scope` ends the wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Callable[[_Sent], bool]) -> None:
         self.stream = 0
         self.scope = trio.CancelScope()
+        self._refused = refused
 
     async def __call__(self, name: str, info: dict[str, Any]) -> None:
         if name == "http2.send_request_headers.started":
             self.stream = info["stream_id"]
+            if self._refused(self):  # sent away since this connection was chosen, and nothing has been sent
+                raise _Again from httpcore.RemoteProtocolError(_REFUSED)
 
 
 class _Again(Exception):
@@ -93,7 +98,7 @@ class Connections:
             raise
 
     async def _send(self, request: httpcore.Request) -> httpcore.Response:
-        sent = _Sent()
+        sent = _Sent(self._refused)
         request.extensions = {**request.extensions, "trace": sent}
         whole = not any(name.lower() in _OF_BODIES for name, _ in request.headers)
         if whole:
@@ -101,7 +106,7 @@ class Connections:
         try:
             with sent.scope:
                 return await self._pool.handle_async_request(request)
-            raise _Again from httpcore.RemoteProtocolError("Server disconnected: it refused the stream")
+            raise _Again from httpcore.RemoteProtocolError(_REFUSED)
         except _BROKEN as error:
             self.retired = True
             if whole and (self._refused(sent) or isinstance(error, httpcore.WriteError)):
