@@ -21,7 +21,7 @@ _KEEP_ALIVE_S: Final = 3600.0
 STREAMS_PER_CONNECTION: Final = 100
 _OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 #: A target that refuses this often in a row is not about to take it.
-_TRIES_MAX: Final = 3
+_TRIES_MAX: Final = 10
 _REFUSED: Final = "Server disconnected: it refused the stream"
 _BROKEN: Final = (httpcore.WriteError, httpcore.ReadError, httpcore.RemoteProtocolError)
 
