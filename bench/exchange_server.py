@@ -44,6 +44,7 @@ async def main() -> None:
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.errorlog = None
+    config.keep_alive_max_requests = 10_000_000  # it would break off the streams that are open then
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, echo, 0, host="127.0.0.1"))
         messages = await nursery.start(serve_websocket, echo_messages, "127.0.0.1", 0, None)

@@ -2,8 +2,8 @@
 
     read the ready sockets --> send what is due --> cut reports --> wait until the next is due or a socket is ready
 
-`epoll.poll` rounds its timeout up to a millisecond; an epoll object is itself a pollable descriptor, so `select` on it
-waits with the precision of the machine's timers.
+`epoll.poll` rounds its timeout up to a millisecond, and every short timeout sets the machine's timer anew, so the loop waits
+without one: an `Alarm` among the sockets goes off when the next arrival is due.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ha_stress.base.limits import ENGINE_LANES_REMEMBERED_MAX, ENGINE_REPORTS_UN
 from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines import control
 from ha_stress.engines.account import Account
+from ha_stress.engines.alarm import Alarm
 from ha_stress.engines.clock import now, second_of_report
 from ha_stress.engines.lane import Lane, Source
 from ha_stress.engines.resolve import Resolver
@@ -30,6 +31,9 @@ from ha_stress.tasks.schedule import TaskShare
 EVENTS_MAX: Final = 256
 #: After so many events at once there will be more by the time they are handled: the sockets are asked without waiting.
 EVENTS_MANY: Final = 4
+#: Above 20,000/s arrivals are sent a few at a time: to sleep for less than this costs more than it saves, and a loop that
+#: does not sleep looks saturated long before it is.
+PAUSE_S_MIN: Final = 50e-6
 #: Waking later than asked by more than this means that this process, or the machine, was stopped.
 STALL_S: Final = 1.0
 #: After a stall arrivals are held until the node says go, or for this long if it does not.
@@ -83,23 +87,24 @@ class Loop:
         sock.setblocking(False)
         self._add(sock.fileno(), self._on_control)
         self._add(self._resolver.descriptor, self._resolver.deliver)
+        self._alarm = Alarm()
+        self._alarm_s = inf
+        self._add(self._alarm.descriptor, self._on_alarm, select.EPOLLIN | select.EPOLLET)
 
-    def _add(self, descriptor: int, handler: Callable[[int], None]) -> None:
+    def _add(self, descriptor: int, handler: Callable[[int], None], mask: int = select.EPOLLIN) -> None:
         self._handlers[descriptor] = handler
-        self._epoll.register(descriptor, select.EPOLLIN)
+        self._epoll.register(descriptor, mask)
 
     def run(self) -> None:
-        poll, handlers, watched = self._epoll.poll, self._handlers, (self._epoll.fileno(),)
-        ready: Any = True
+        poll, handlers = self._epoll.poll, self._handlers
+        pause_s: float | None = 0.0
         latest_s = inf  # when this pass should have begun at the latest
         while True:
-            if ready:
-                events = poll(0, EVENTS_MAX)
-                for descriptor, mask in events:
-                    handler = handlers.get(descriptor)
-                    if handler is not None:  # closed by an earlier event of this batch
-                        handler(mask)
-                ready = len(events) >= EVENTS_MANY
+            events = poll(pause_s, EVENTS_MAX)
+            for descriptor, mask in events:
+                handler = handlers.get(descriptor)
+                if handler is not None:  # closed by an earlier event of this batch
+                    handler(mask)
             # One look at the clock for both: a stop before it is found now, after it nothing is due that was not before.
             moment = now()
             if moment > latest_s:
@@ -108,19 +113,22 @@ class Loop:
                 self._wake_s = self._work(moment)
                 moment = now()
             wait_s = self._wake_s - moment
-            if wait_s == inf:
-                latest_s = inf
-                ready = select.select(watched, (), ())[0]
-                continue
-            latest_s = moment + STALL_S
-            if wait_s > 0:
-                latest_s += wait_s
-            else:
-                ready = True
+            latest_s = moment + STALL_S + max(wait_s, 0.0)
             for users in self._users:
                 users.go_on_until(latest_s if moment >= self._held_until_s else -inf)
-            if not ready:
-                ready = select.select(watched, (), (), wait_s)[0]
+            if wait_s <= 0 or len(events) >= EVENTS_MANY:
+                pause_s = 0.0
+                continue
+            pause_s = None
+            if wait_s < PAUSE_S_MIN:
+                self._alarm_s = moment + PAUSE_S_MIN
+                self._alarm.set(self._alarm_s)
+            elif self._wake_s != self._alarm_s and wait_s != inf:
+                self._alarm_s = self._wake_s
+                self._alarm.set(self._wake_s)
+
+    def _on_alarm(self, _mask: int) -> None:
+        self._alarm_s = inf
 
     def _work(self, moment: float) -> float:
         """Do what is due at `moment`; returns when there is more to do."""

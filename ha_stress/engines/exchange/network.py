@@ -23,6 +23,7 @@ _LOOK_S: Final = 0.001
 
 _HEADER_BYTES: Final = 9
 _GOAWAY: Final = 7
+_WINDOW_UPDATE: Final = b"\x08"
 #: Nobody may send larger frames than the 16 KiB that were offered; what says so is not HTTP/2.
 _FRAME_BYTES_MAX: Final = 1 << 20
 
@@ -119,6 +120,8 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         try:
             await self.wire.send_all(buffer)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            if self._frames is not None and buffer[3:4] == _WINDOW_UPDATE:
+                return  # thanks for bytes that have come need not arrive; what else has come can still be read
             raise httpcore.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
