@@ -20,7 +20,8 @@ Network = IPv4Network | IPv6Network
 #: Words that stand for several networks.
 WORDS: Final = {
     "loopback": ("127.0.0.0/8", "::1/128"),
-    "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+    # The last of IPv4 is set aside for benchmarks (RFC 2544): it leaves no laboratory.
+    "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15", "fc00::/7"),
     "any": ("0.0.0.0/0", "::/0"),
 }
 DEFAULT: Final = ("loopback", "private")
@@ -33,7 +34,7 @@ METADATA: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class AllowedTargets:
-    """Use `parse`. The default allows loopback and the private networks (RFC 1918, RFC 4193)."""
+    """Use `parse`. The default allows loopback and the private networks (RFC 1918, RFC 4193, RFC 2544)."""
 
     networks: tuple[Network, ...]
 
