@@ -22,6 +22,7 @@ from ha_stress.engines.connection import Connection
 from ha_stress.engines.dial import Dial
 from ha_stress.engines.lane import Lane
 from ha_stress.engines.resolve import Resolver
+from ha_stress.engines.stamps import Stamps
 from ha_stress.tasks.checks import Check, Operator, Subject
 from ha_stress.tasks.profile import Profile, Stage
 from ha_stress.tasks.scenario import Feeder, Scenario
@@ -47,6 +48,7 @@ class Bench:
             epoll=self.epoll,
             handlers=self.handlers,
             resolver=Resolver(),
+            stamps=Stamps(),
             allowed=AllowedTargets.parse(),
         )
         self.lane.update((part(1000.0, count),))

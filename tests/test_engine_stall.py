@@ -60,6 +60,42 @@ def test_a_stop_while_answers_are_read_is_found_before_anything_is_sent(what: Pa
         os.close(descriptor)
 
 
+class StoppedInItsReport(Loop):
+    """Stands still once, as if it had been stopped, in the pass that cuts its first report."""
+
+    stood = False
+
+    def _tick(self) -> None:
+        super()._tick()
+        if not self.stood:
+            self.stood = True
+            time.sleep(STALL_S + 0.5)
+
+
+def test_a_stop_in_the_middle_of_a_pass_is_found_before_anything_is_sent() -> None:
+    """Regression: a second look at the clock after the work of a pass hid a stop during that work."""
+    ours, theirs = socket.socketpair()
+    loop = StoppedInItsReport(theirs, engine=0, engines=1)
+
+    def run() -> None:
+        with contextlib.suppress(NodeGone):
+            loop.run()
+
+    thread = threading.Thread(target=run)
+    with target_process() as target, ours:
+        thread.start()
+        begun = share(target.url, part(100, None))
+        ours.sendall(control.frame({"t": "apply", "n": 1, "shares": [control.share_to_plain(begun)]}))
+        assert "report" in kinds_until(ours, "report")
+        time.sleep(0.2)  # it stands still by now, and what it had sent has arrived
+        held = target.counted()
+        assert "stalled" in kinds_until(ours, "stalled")
+        time.sleep(0.3)
+        assert target.counted() == held
+    thread.join(5)
+    assert not thread.is_alive()
+
+
 def test_an_engine_holds_while_its_node_is_silent_and_goes_on_when_told() -> None:
     """A node that was suspended alone: its share is given to others, of which neither it nor its engine can know."""
     ours, theirs = socket.socketpair()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ha_stress.engines.users import User
 
 RECV_BYTES: Final = 65_536
+#: After a sleep: an answer is small at such rates, and a large buffer costs more than reading it.
+RECV_BYTES_STAMPED: Final = 8_192
 #: An arrival sent later than this after its schedule counts as late.
 LATE_S: Final = 0.010
 #: One TLS record; a larger write may be taken in part and still be reported as refused.
@@ -46,6 +48,7 @@ class Connection:
         "_connect_s",
         "_out",
         "_recv",
+        "_stamps",
         "_used",
         "account",
         "answer",
@@ -64,6 +67,7 @@ class Connection:
         self.sock = sock
         self.send: Callable[[Any], int] = sock.send if origin.tls is None else self._send_record
         self._recv: Callable[[int], bytes] = sock.recv
+        self._stamps = origin.lane.stamps
         self.account: Account | None = None
         self.user: User | None = None
         self.answer = Answer(origin.lane.new_collector())
@@ -119,6 +123,7 @@ class Connection:
         account = self.account
         assert account is not None
         if failures.would_block(error):
+            self._stamps.watch(moment)
             if self.origin.tls is not None and not self.handed:
                 self._hand_over(account, moment)  # a part of the first record may be on its way
             self._watch(self._on_writable, _WRITE | _READ)
@@ -130,6 +135,7 @@ class Connection:
 
     def rest(self, sent: int) -> None:
         """`sent` bytes of the request on an idle connection are on their way; see to the others."""
+        self._stamps.watch(self.sent_s)
         self._out = memoryview(self.prepared.payload)[sent:]
         self._watch(self._on_writable, _WRITE | _READ)
 
@@ -170,7 +176,7 @@ class Connection:
             if not data:
                 break
             self.account.bytes_in += len(data)
-            self._take(self.account, data, select.EPOLLRDHUP)
+            self._take(self.account, data, select.EPOLLRDHUP, now())
         if self.account is not None:
             self.fail(kind)
 
@@ -181,8 +187,15 @@ class Connection:
 
     def on_readable(self, mask: int) -> None:
         """The hot path: one read, usually a whole response, and often the same as the last one."""
+        stamps = self._stamps
         try:
-            data = self._recv(RECV_BYTES)
+            if stamps.offset_s:
+                data, moment = stamps.receive(self.sock, RECV_BYTES_STAMPED)
+                if moment < self.sent_s:  # the wall clock was set back meanwhile
+                    moment = now()
+            else:
+                data = self._recv(RECV_BYTES)
+                moment = now()
         except OSError as error:
             if not failures.would_block(error):
                 self._lost(error)
@@ -194,9 +207,8 @@ class Connection:
         account.bytes_in += len(data)
         prepared = self.prepared
         if data != prepared.whole or mask != _IN or self.answer.partial:
-            self._take(account, data, mask)
+            self._take(account, data, mask, moment)
             return
-        moment = now()
         account.completed += 1
         account.statuses[prepared.whole_status] += 1
         user = self.user
@@ -218,18 +230,19 @@ class Connection:
         while self.sock is not None and self.sock.pending():  # decrypted already: the descriptor will not say so
             self.on_readable(mask)
 
-    def _take(self, account: Account, data: bytes, mask: int) -> None:
+    def _take(self, account: Account, data: bytes, mask: int, moment: float) -> None:
         """A part of a response, or all of one that is not as the last one was."""
         answer = self.answer
         wrong = answer.take(data, to_head=self.prepared.head)
         if wrong:
             self.fail(wrong)
         elif answer.done:
-            self._complete(account, data, reusable=mask == _IN and answer.again)
+            self._complete(account, data, moment, reusable=mask == _IN and answer.again)
+        else:
+            self._stamps.watch(moment)
 
-    def _complete(self, account: Account, data: bytes, *, reusable: bool) -> None:
+    def _complete(self, account: Account, data: bytes, moment: float, *, reusable: bool) -> None:
         """Count the response. `reusable`: the target gave no sign that it closes the connection, or that it is confused."""
-        moment = now()
         if not self.handed:  # an answer before the question
             self._hand_over(account, moment)
         account.completed += 1
@@ -297,7 +310,7 @@ class Connection:
         elif mask & select.EPOLLERR or (self._used and not self.handed):
             self._lost(ConnectionResetError())  # `ssl` of Python 3.11 reports a reset as an ordinary end
         elif self.handed and self.answer.end():
-            self._complete(account, b"", reusable=False)
+            self._complete(account, b"", now(), reusable=False)
         else:
             self.fail(failures.CLOSED)
 

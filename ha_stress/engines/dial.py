@@ -16,7 +16,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ha_stress.engines import failures
+from ha_stress.engines import failures, stamps
 from ha_stress.engines.clock import now
 from ha_stress.engines.connection import Connection
 
@@ -66,6 +66,7 @@ class Dial:
         self._refusal = failures.DNS  # what there is to say if the time is over before anything was tried
         account.waiting += 1
         origin.lane.connections.add(self)
+        origin.lane.stamps.watch(moment)
 
     # TCP
 
@@ -94,6 +95,8 @@ class Dial:
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._origin.tls is None:
+                stamps.enable(sock)
             code = sock.connect_ex(address)
             if code not in (0, errno.EINPROGRESS):
                 raise OSError(code, "connect")

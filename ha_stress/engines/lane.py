@@ -14,6 +14,7 @@ from ha_stress.engines.http1 import Prepared
 from ha_stress.engines.origin import Origin
 from ha_stress.engines.pacing import Cursor
 from ha_stress.engines.resolve import Resolver
+from ha_stress.engines.stamps import Stamps
 from ha_stress.engines.users import User, Users
 from ha_stress.tasks.checking import compiled, with_implied
 from ha_stress.tasks.checks import Subject
@@ -50,12 +51,14 @@ class Lane:
         handlers: dict[int, Callable[[int], None]],
         resolver: Resolver,
         allowed: AllowedTargets,
+        stamps: Stamps,
         blobs: Mapping[str, bytes] | None = None,
     ) -> None:
         self.task = share.task
         self.in_flight_max = share.in_flight_max
         self.epoll = epoll
         self.handlers = handlers
+        self.stamps = stamps
         self.connections: set[Connection | Dial] = set()
         self.accounts: dict[int, Account] = {}
         self.parked = parked

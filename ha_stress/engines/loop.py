@@ -24,6 +24,7 @@ from ha_stress.engines.alarm import Alarm
 from ha_stress.engines.clock import now, second_of_report
 from ha_stress.engines.lane import Lane, Source
 from ha_stress.engines.resolve import Resolver
+from ha_stress.engines.stamps import BLIND_S, Stamps
 from ha_stress.engines.users import Users
 from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.schedule import TaskShare
@@ -69,6 +70,8 @@ class Loop:
         self._lanes: dict[str, Lane] = {}
         self._running: list[tuple[Lane, Account, Any]] = []
         self._users: list[Users] = []
+        self._stamps = Stamps()
+        self._stamped = False  # whether every answer would be: then nobody need wait for one
         self._blobs: dict[str, bytes] = {}
         self._cpu_s = 0.0
         self._remembered: OrderedDict[str, tuple[float, dict[int, Source]]] = OrderedDict()
@@ -97,6 +100,7 @@ class Loop:
 
     def run(self) -> None:
         poll, handlers = self._epoll.poll, self._handlers
+        stamps, sleep, wall = self._stamps, time.sleep, time.time
         pause_s: float | None = 0.0
         latest_s = inf  # when this pass should have begun at the latest
         while True:
@@ -106,17 +110,23 @@ class Loop:
                 if handler is not None:  # closed by an earlier event of this batch
                     handler(mask)
             # One look at the clock for both: a stop before it is found now, after it nothing is due that was not before.
-            moment = now()
+            began_s = moment = now()
             if moment > latest_s:
                 self._stalled(moment - latest_s + STALL_S)
             if moment >= self._wake_s or self._watchful:
                 self._wake_s = self._work(moment)
                 moment = now()
             wait_s = self._wake_s - moment
-            latest_s = moment + STALL_S + max(wait_s, 0.0)
+            latest_s = began_s + STALL_S + max(wait_s, 0.0)  # not from the second look: a stop may lie between the two
             for users in self._users:
                 users.go_on_until(latest_s if moment >= self._held_until_s else -inf)
+            stamps.offset_s = 0.0
             if wait_s <= 0 or len(events) >= EVENTS_MANY:
+                pause_s = 0.0
+                continue
+            if PAUSE_S_MIN <= wait_s < BLIND_S and self._stamped and moment >= stamps.blind_from_s:
+                sleep(wait_s)
+                stamps.offset_s = wall() - now()
                 pause_s = 0.0
                 continue
             pause_s = None
@@ -206,6 +216,8 @@ class Loop:
     def _find_running(self) -> None:
         self._running = [(lane, one, one.cursor) for lane in self._lanes.values() for one in lane.accounts.values()]
         self._users = [source for _, _, source in self._running if isinstance(source, Users)]
+        origins = [origin for lane in self._lanes.values() for origin in lane.origins.values()]
+        self._stamped = not self._users and all(origin.tls is None for origin in origins)
 
     def _say_idle(self) -> None:
         state = (self._applied, not any(lane.accounts for lane in self._lanes.values()))
@@ -276,6 +288,7 @@ class Loop:
             handlers=self._handlers,
             resolver=self._resolver,
             allowed=self._allowed,
+            stamps=self._stamps,
             blobs=self._blobs,
         )
 
