@@ -34,6 +34,7 @@ CONNECTIONS: Final = 64
 RATES: Final = (1_000.0, 10_000.0, 50_000.0, 100_000.0)
 SECONDS: Final = 4.0
 ROUNDS: Final = 3
+PLOT: Final = Path(__file__).parent.parent / "docs" / "load.png"
 QUICK_SECONDS: Final = 1.5
 #: A generator that kept less than this of a rate has fallen behind.
 KEPT_PART: Final = 0.5
@@ -177,14 +178,16 @@ def main() -> int:
     parser.add_argument(
         "--only", type=tools_named, default=list(TOOLS), help="of " + ",".join(tool.name for tool in TOOLS)
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw a picture (PNG) as well")
+    parser.add_argument(
+        "--plot", type=Path, default=PLOT, metavar="FILE.png", help="where to draw it (default docs/load.png)"
+    )
     options = parser.parse_args()
     seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
     rounds = options.rounds or (1 if options.quick else ROUNDS)
     report, code = carry_out(
         lambda: measure(options.only, seconds=seconds, rounds=rounds), _shown, as_json=options.json
     )
-    if report is not None and options.plot is not None:
+    if report is not None:
         from bench.plot_load import draw  # matplotlib takes a second that a run without a picture need not wait
 
         draw(report, options.plot)
