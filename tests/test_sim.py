@@ -14,7 +14,7 @@ import pytest
 from tests.sim import __main__ as command
 from tests.sim import faults, mutants
 from tests.sim.builds import DEFECTS
-from tests.sim.mutants import hunt
+from tests.sim.mutants import Verdict, hunt_all
 from tests.sim.report import as_text
 from tests.sim.runner import Summary, run_seed, run_seeds
 
@@ -101,9 +101,17 @@ def test_watching_a_seed_does_not_change_it() -> None:
     assert (seen.counts, seen.faults, seen.settled_s) == (unseen.counts, unseen.faults, unseen.settled_s)
 
 
+@pytest.fixture(scope="module")
+def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
+    """Of every defect that this session asks for, hunted on all cores at once."""
+    asked = [item.callspec.params.get("defect") for item in request.session.items if hasattr(item, "callspec")]
+    wanted = [defect for defect in DEFECTS if defect in asked]
+    return {verdict.name: verdict for verdict in hunt_all(wanted, DEFECT_SEEDS, os.cpu_count() or 1)}
+
+
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_planted_defect_is_caught(defect: str) -> None:
-    verdict = hunt(defect, DEFECT_SEEDS)
+def test_a_planted_defect_is_caught(defect: str, verdicts: dict[str, Verdict]) -> None:
+    verdict = verdicts[defect]
     assert verdict.caught, f"nobody noticed: {defect}"
     assert verdict.invariant != "the core raises nothing", "a defect that only crashes tests nothing"
 
