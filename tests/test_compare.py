@@ -150,6 +150,13 @@ def test_a_run_of_a_few_seconds_shows_nothing(seconds: int) -> None:
     assert json.loads(json.dumps(document_of(found)))["differences"][0]["high"] is None
 
 
+def test_what_a_short_run_measured_is_told_in_milliseconds_although_nothing_is_shown() -> None:
+    short = drifting(random.Random(1), seconds=4)
+    told = {one["metric"]: one["a"] for one in document_of(compare(short, short))["differences"]}
+    assert 0.5 < told["response p50"] < told["response mean"] < told["response p90"] < told["response p99"] < 10
+    assert told["completed"] == pytest.approx(60)
+
+
 def test_the_warm_up_and_seconds_that_are_not_whole_do_not_count() -> None:
     run = drifting(random.Random(2), seconds=20)
     slow = [replace(one, response_us=b"", response=None) for one in run.stretches[:6]]

@@ -96,7 +96,7 @@ def _value_error(whole: Distribution, share: float, error: float) -> float:
 
 def _mean(sample: Sample) -> Estimate:
     if sample.seconds < SECONDS_MIN or not sample.response.total:
-        return Estimate(value=0.0, error=inf)
+        return Estimate(value=_log(sample.response.mean_us), error=inf)
     measured = [one.response for one in sample.stretches]
     sums = [0.0 if one is None else one.mean_ms * one.count for one in measured]
     found = st.ratio(sums, [0.0 if one is None else float(one.count) for one in measured])
@@ -112,7 +112,8 @@ def _completed(sample: Sample) -> Estimate:
     against the clock."""
     completed = sample.numbers("completed")
     if sample.seconds < SECONDS_MIN or not sum(completed):
-        return Estimate(value=0.0, error=inf)
+        share = sum(completed) / sum(sample.due) if sum(sample.due) else 0.0
+        return Estimate(value=log(max(share, 1e-6)), error=inf)
     found = st.ratio(completed, sample.due)
     return Estimate(value=log(found.value), error=max(found.error / found.value, _RESOLUTION), freedom=found.freedom)
 
@@ -129,12 +130,9 @@ def errors_by_chance(a: Sample, b: Sample) -> float:
     return st.conditional_test(counts[0], wholes[0], counts[1], wholes[1])
 
 
-def _log(value_us: int) -> float:
-    return log(max(value_us, 1))
-
-
-def _us(value: float) -> str:
-    return words.ms(value / 1000)
+def _log(value_us: float) -> float:
+    """Of a latency in milliseconds."""
+    return log(max(value_us, 1) / 1000)
 
 
 def _per_s(value: float) -> str:
@@ -153,9 +151,9 @@ def metrics_of(a: Sample, b: Sample) -> tuple[Metric, ...]:
 
 
 LATENCIES: Final = (
-    Metric(name="response p50", better=-1, shown=_us, of=_percentile(50)),
-    Metric(name="response p90", better=-1, shown=_us, of=_percentile(90)),
-    Metric(name="response p99", better=-1, shown=_us, of=_percentile(99)),
+    Metric(name="response p50", better=-1, shown=words.ms, of=_percentile(50)),
+    Metric(name="response p90", better=-1, shown=words.ms, of=_percentile(90)),
+    Metric(name="response p99", better=-1, shown=words.ms, of=_percentile(99)),
     Metric(name="response mean", better=-1, shown=words.ms, of=_mean),
 )
 ERRORS: Final = Metric(name="errors", better=-1, shown=_part, of=_errors, share=True)
