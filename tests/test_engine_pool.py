@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from ha_stress.engines import histogram
-from ha_stress.engines.child import NICENESS
+from ha_stress.engines.entry import NICENESS
 from ha_stress.engines.pool import EngineDied, EnginePool
 from ha_stress.tasks.schedule import TaskShare, owned_below
 from tests.engine_support import (

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ha_stress.engines import control
-from ha_stress.engines.loop import STALL_S, Loop, NodeGone
+from ha_stress.engines.hold import STALL_S
+from ha_stress.engines.loop import Loop, NodeGone
 from ha_stress.tasks.schedule import Part
 
 from .engine_support import part, share, target_process

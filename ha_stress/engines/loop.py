@@ -11,22 +11,22 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
 from typing import Any, Final
 
-from ha_stress.base.limits import ENGINE_LANES_REMEMBERED_MAX, ENGINE_REPORTS_UNSENT_BYTES_MAX
+from ha_stress.base.limits import ENGINE_REPORTS_UNSENT_BYTES_MAX
 from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines import control
 from ha_stress.engines.account import Account
 from ha_stress.engines.alarm import Alarm
 from ha_stress.engines.clock import now, second_of_report
+from ha_stress.engines.hold import STALL_S, Hold
 from ha_stress.engines.lane import Lane, Source
 from ha_stress.engines.resolve import Resolver
+from ha_stress.engines.roster import Roster
 from ha_stress.engines.stamps import BLIND_S, Stamps
 from ha_stress.engines.users import Users
-from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.schedule import TaskShare
 
 EVENTS_MAX: Final = 256
@@ -35,10 +35,6 @@ EVENTS_MANY: Final = 4
 #: Above 20,000/s arrivals are sent a few at a time: to sleep for less than this costs more than it saves, and a loop that
 #: does not sleep looks saturated long before it is.
 PAUSE_S_MIN: Final = 50e-6
-#: Waking later than asked by more than this means that this process, or the machine, was stopped.
-STALL_S: Final = 1.0
-#: After a stall arrivals are held until the node says go, or for this long if it does not.
-HOLD_S: Final = 2.0
 #: How often timeouts are looked for; also how much later than its timeout a request may fail.
 SWEEP_S: Final = 0.05
 #: With very many connections the sweep gets rarer, so that it stays below about 2 % of the core.
@@ -67,23 +63,20 @@ class Loop:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._resolver = Resolver()
         self._allowed = allowed or AllowedTargets.parse()
-        self._lanes: dict[str, Lane] = {}
+        self._roster: Roster[Lane] = Roster()
+        self._lanes = self._roster.lanes
         self._running: list[tuple[Lane, Account, Any]] = []
         self._users: list[Users] = []
         self._stamps = Stamps()
         self._stamped = False  # whether every answer would be: then nobody need wait for one
-        self._blobs: dict[str, bytes] = {}
         self._cpu_s = 0.0
-        self._remembered: OrderedDict[str, tuple[float, dict[int, Source]]] = OrderedDict()
         self._deframer = control.Deframer()
         self._unsent = bytearray()
         self._applied = 0
         self._said: tuple[int, bool] = (0, True)
         self._tick_s = inf
         self._sweep_s = inf
-        self._held_until_s = -inf
-        self._silent_s = silent_s
-        self._heard_s = inf  # when the node last said anything
+        self._hold = Hold(silent_s)
         self._wake_s = inf  # when there is something to do
         self._watchful = True  # whether answers, too, may change that: those to users, and the last ones of a revision
         self._control_mask = select.EPOLLIN
@@ -119,7 +112,7 @@ class Loop:
             wait_s = self._wake_s - moment
             latest_s = began_s + STALL_S + max(wait_s, 0.0)  # not from the second look: a stop may lie between the two
             for users in self._users:
-                users.go_on_until(latest_s if moment >= self._held_until_s else -inf)
+                users.go_on_until(latest_s if moment >= self._hold.until_s else -inf)
             stamps.offset_s = 0.0
             if wait_s <= 0 or len(events) >= EVENTS_MANY:
                 pause_s = 0.0
@@ -144,7 +137,7 @@ class Loop:
         """Do what is due at `moment`; returns when there is more to do."""
         wake_s = inf
         closing = False
-        if moment >= self._held_until_s:
+        if moment >= self._hold.until_s:
             for lane, account, source in self._running:
                 due_s = source.due_s
                 if due_s <= moment:
@@ -155,7 +148,7 @@ class Loop:
                 elif due_s == inf:
                     closing = True
         else:
-            wake_s = self._held_until_s
+            wake_s = self._hold.until_s
         if moment >= self._sweep_s:
             self._sweep(moment)
         if moment >= self._tick_s:
@@ -173,10 +166,9 @@ class Loop:
             if lane.busy:
                 lane.sweep(moment)
         self._sweep_s = moment + max(period_s, connections * SWEEP_S_PER_CONNECTION)
-        if moment - self._heard_s > self._silent_s and self._held_until_s < inf:
-            # The node has been suspended, or is as good as that: its share may be somebody else's by now.
-            self._held_until_s = inf
-            self._say({"t": "stalled", "slept_s": moment - self._heard_s})
+        silence_s = self._hold.silence_s(moment)
+        if silence_s is not None:
+            self._say({"t": "stalled", "slept_s": silence_s})
 
     # Reports
 
@@ -185,7 +177,7 @@ class Loop:
         self._arm_tick()
         if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
             return  # the node is slow: the counters go on and the next report says all of it
-        self._report([account for lane in self._lanes.values() for account in lane.accounts.values()])
+        self._report(self._roster.accounts())
 
     def _arm_tick(self) -> None:
         wall = time.time()
@@ -220,7 +212,7 @@ class Loop:
         self._stamped = not self._users and all(origin.tls is None for origin in origins)
 
     def _say_idle(self) -> None:
-        state = (self._applied, not any(lane.accounts for lane in self._lanes.values()))
+        state = (self._applied, not self._roster.busy)
         if state[1]:
             self._tick_s = self._sweep_s = inf
         if state != self._said:
@@ -243,41 +235,27 @@ class Loop:
         if not data:
             raise NodeGone
         self._watchful = True
-        self._heard_s = now()
+        self._hold.heard(now())
         for message in self._deframer.feed(data):
             if message["t"] == "apply":
                 self._apply(message["n"], [control.share_from_plain(share) for share in message["shares"]])
             elif message["t"] == "blob":
-                self._blobs[message["digest"]] = message["data"]
+                self._roster.blobs[message["digest"]] = message["data"]
             elif message["t"] == "go":
-                self._held_until_s = -inf
+                self._hold.go()
 
     def _apply(self, number: int, shares: list[TaskShare]) -> None:
         """Run exactly these shares from now on."""
         if self._said[1]:
             self._cpu_s = time.process_time()  # what it took to be idle is nobody's
-        wanted = {share.task: share for share in shares}
-        for task in [task for task in self._lanes if task not in wanted]:
-            lane = self._lanes.pop(task)
-            self._report(lane.cancel())
-            self._remembered[task] = (lane.started_s, lane.parked)
-            if len(self._remembered) > ENGINE_LANES_REMEMBERED_MAX:
-                self._remembered.popitem(last=False)
-        for task, share in wanted.items():
-            lane = self._lanes.get(task) or self._new_lane(share)
-            self._lanes[task] = lane
-            lane.update(share.parts)
+        self._roster.change(shares, self._new_lane, self._report)
         self._find_running()
-        needed = frozenset().union(*map(digests_of, shares))
-        self._blobs = {digest: data for digest, data in self._blobs.items() if digest in needed}
         self._applied = number
         self._arm_tick()
         self._sweep_s = now() + SWEEP_S
         self._say_idle()
 
-    def _new_lane(self, share: TaskShare) -> Lane:
-        # Wall time is read once per task: a clock that is set while the task runs must not move its arrivals.
-        started_s, parked = self._remembered.pop(share.task, (share.started_at - time.time() + now(), {}))
+    def _new_lane(self, share: TaskShare, started_s: float, parked: dict[int, Source]) -> Lane:
         return Lane(
             share,
             engine=self._engine,
@@ -289,14 +267,14 @@ class Loop:
             resolver=self._resolver,
             allowed=self._allowed,
             stamps=self._stamps,
-            blobs=self._blobs,
+            blobs=self._roster.blobs,
         )
 
     def _stalled(self, slept_s: float) -> None:
         """This process did not run for a while, so its share may have been given to others: ask before going on."""
         moment = now()
         self._watchful = True
-        self._held_until_s = max(self._held_until_s, moment + HOLD_S)
+        self._hold.stalled(moment)
         self._sweep_s = moment + SWEEP_S  # the answers that came meanwhile are read before anything times out
         self._say({"t": "stalled", "slept_s": slept_s})
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
 from typing import Any, Final
@@ -20,7 +19,6 @@ import trio
 from ha_stress.base.limits import (
     COMPLAINT_CAUSE_MAX,
     COMPLAINT_CHARACTERS_MAX,
-    ENGINE_LANES_REMEMBERED_MAX,
     ENGINE_REPORTS_UNSENT_BYTES_MAX,
 )
 from ha_stress.engines import control, failures
@@ -30,14 +28,12 @@ from ha_stress.engines.exchange.lane import Lane, Source
 from ha_stress.engines.exchange.protocols import exchanges_of
 from ha_stress.engines.exchange.reach import Reach
 from ha_stress.engines.exchange.watchdog import Watchdog
+from ha_stress.engines.hold import STALL_S, Hold
+from ha_stress.engines.roster import Roster
 from ha_stress.tasks.checking import compiled, with_implied
-from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.turns import turns
 
-#: As in the fast engine: waking later than asked by more than this means that this process, or the machine, was stopped.
-STALL_S: Final = 1.0
-HOLD_S: Final = 2.0
 #: How often it is asked whether the node is silent.
 LISTEN_S: Final = 0.1
 #: The longest sleep of the pacer, so that a schedule far ahead does not depend on one timer.
@@ -61,17 +57,14 @@ class Loop:
         self._engine, self._engines = engine, engines
         self._reach = reach
         self._gone = gone
-        self._lanes: dict[str, Lane] = {}
-        self._remembered: OrderedDict[str, tuple[float, dict[int, Source]]] = OrderedDict()
-        self._blobs: dict[str, bytes] = {}
+        self._roster: Roster[Lane] = Roster()
+        self._lanes = self._roster.lanes
         self._unsent = bytearray()
         self._to_say = trio.Event()
         self._news = trio.Event()
         self._applied = 0
         self._said: tuple[int, bool] = (0, True)
-        self._held_until_s = -inf
-        self._silent_s = silent_s
-        self._heard_s = inf  # when the node last said anything
+        self._hold = Hold(silent_s)
         self._cpu_us = time.process_time() * 1e6
         self._nursery: trio.Nursery | None = None
         self._stalls = Stalls(self._stalled)
@@ -90,7 +83,7 @@ class Loop:
         while True:
             self._news = trio.Event()
             moment = now()
-            wake_s = self._held_until_s if moment < self._held_until_s else self._fire(moment)
+            wake_s = self._hold.until_s if moment < self._hold.until_s else self._fire(moment)
             pause_s = min(wake_s - now(), PAUSE_S_MAX)
             if pause_s <= 0:
                 await trio.lowlevel.checkpoint()
@@ -124,7 +117,7 @@ class Loop:
                 continue  # the node is slow: the counters go on and the next report says all of it
             for lane in self._lanes.values():
                 lane.report_traffic()
-            self._report([account for lane in self._lanes.values() for account in lane.accounts.values()])
+            self._report(self._roster.accounts())
             self._settle()
 
     def _report(self, accounts: list[Account]) -> None:
@@ -146,7 +139,7 @@ class Loop:
             self._say_idle()
 
     def _say_idle(self) -> None:
-        state = (self._applied, not any(lane.accounts for lane in self._lanes.values()))
+        state = (self._applied, not self._roster.busy)
         if state != self._said:
             self._said = state
             self._say({"t": "idle", "n": state[0], "idle": state[1]})
@@ -170,15 +163,15 @@ class Loop:
             if not data:
                 self._gone()
                 return
-            self._heard_s = now()
+            self._hold.heard(now())
             for message in deframer.feed(data):
                 match message["t"]:
                     case "apply":
                         self._apply(message["n"], [control.share_from_plain(share) for share in message["shares"]])
                     case "blob":
-                        self._blobs[message["digest"]] = message["data"]
+                        self._roster.blobs[message["digest"]] = message["data"]
                     case "go":
-                        self._held_until_s = -inf
+                        self._hold.go()
                         self._look()
                     case "alive":
                         pass
@@ -187,27 +180,13 @@ class Loop:
 
     def _apply(self, number: int, shares: list[TaskShare]) -> None:
         """Run exactly these shares from now on."""
-        wanted = {share.task: share for share in shares}
-        for task in [task for task in self._lanes if task not in wanted]:
-            lane = self._lanes.pop(task)
-            self._report(lane.cancel())
-            self._remembered[task] = (lane.started_s, lane.parked)
-            if len(self._remembered) > ENGINE_LANES_REMEMBERED_MAX:
-                self._remembered.popitem(last=False)
-        for task, share in wanted.items():
-            lane = self._lanes.get(task) or self._new_lane(share)
-            self._lanes[task] = lane
-            lane.update(share.parts)
-        needed = frozenset().union(*map(digests_of, shares))
-        self._blobs = {digest: data for digest, data in self._blobs.items() if digest in needed}
+        self._roster.change(shares, self._new_lane, self._report)
         self._applied = number
         self._settle()
         self._look()
 
-    def _new_lane(self, share: TaskShare) -> Lane:
+    def _new_lane(self, share: TaskShare, started_s: float, parked: dict[int, Source]) -> Lane:
         assert self._nursery is not None
-        # Wall time is read once per task: a clock that is set while the task runs must not move its arrivals.
-        started_s, parked = self._remembered.pop(share.task, (share.started_at - time.time() + now(), {}))
         checks = compiled(() if share.scenario is not None else with_implied(share.checks))
         lane = Lane(
             share,
@@ -226,29 +205,27 @@ class Loop:
             lane.turns = turns([request.weight for request in (share.request, *share.mix)])
         with self._watchdog.loading():
             lane.exchanges = exchanges_of(
-                share, blobs=self._blobs, checks=checks, reach=self._reach, traffic=lane.traffic, nursery=self._nursery
+                share,
+                blobs=self._roster.blobs,
+                checks=checks,
+                reach=self._reach,
+                traffic=lane.traffic,
+                nursery=self._nursery,
             )
         return lane
 
     def _stalled(self, slept_s: float) -> None:
         """This process did not run for a while, so its share may have been given to others: ask before going on."""
-        self._held_until_s = max(self._held_until_s, now() + HOLD_S)
+        self._hold.stalled(now())
         self._say({"t": "stalled", "slept_s": slept_s})
 
     async def _listen(self) -> None:
         """A node that says nothing has been suspended, or is as good as that: its share may be somebody else's by now."""
-        if self._silent_s == inf:
-            return
         while True:
             await trio.sleep(LISTEN_S)
-            silent_s = now() - self._heard_s
-            if (
-                silent_s > self._silent_s
-                and self._held_until_s < inf
-                and any(lane.accounts for lane in self._lanes.values())
-            ):
-                self._held_until_s = inf
-                self._say({"t": "stalled", "slept_s": silent_s})
+            silence_s = self._hold.silence_s(now()) if self._roster.busy else None
+            if silence_s is not None:
+                self._say({"t": "stalled", "slept_s": silence_s})
 
     # Saying
 
