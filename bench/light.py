@@ -154,7 +154,7 @@ class LightNodes:
 
     def _take(self, name: str, data: bytes | None, fields: dict[bytes, bytes]) -> bool:
         node = self.nodes[name]
-        node.learn(record_of(fields))
+        node.learn(record_of(fields, self._keys.mastership))
         assignment = decode(NodeAssignment, data) if data else None
         if assignment is None or assignment.incarnation != node.incarnation:
             return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from ha_stress.cluster.controls import Controls
+from ha_stress.cluster.controls import Controls, newer_controls
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.wire.messages import PeerMessage, PreVoteReply, PreVoteRequest, Views, VoteReply, VoteRequest
 from sentinel import effects as fx
@@ -98,8 +98,9 @@ class Sentinel(Seat):
 
     def _read_controls(self, controls: Controls) -> None:
         """What Redis has of the operator's wishes: learn it if it is newer, mend it if it is older."""
-        if controls.revision < self.controls.revision:
-            self._out.append(fx.RepairControls(self.controls))
+        newest = newer_controls(self.controls, controls)
+        if controls.revision < newest.revision:
+            self._out.append(fx.RepairControls(newest))
         self._out.extend(self.voter.learn_controls(controls))
 
     def _learn(self, record: Mastership, now: float) -> None:

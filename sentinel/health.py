@@ -47,6 +47,7 @@ class NodeView:
     down_cause: str = ""
     objectively_down: bool = False
     odown_since: float | None = None
+    odown_cause: str = ""  # and afterwards that of the last time
 
     def note_connected(self) -> None:
         self.connected = True

@@ -77,10 +77,11 @@ class _Connections:
         self._pages = pages
         self._request_timeout_s = request_timeout_s
         self._open = 0
+        self._waiting: dict[trio.CancelScope, None] = {}  # for a whole request; the longest first
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection, from its first byte to its end. Whatever its bytes provoke ends it, not the sentinel."""
-        if self._open >= SENTINEL_HTTP_CONNECTIONS_MAX:
+        if self._open >= SENTINEL_HTTP_CONNECTIONS_MAX and not self._make_room():
             _log.debug("too many connections; one is refused", limit=SENTINEL_HTTP_CONNECTIONS_MAX)
             await trio.aclose_forcefully(stream)
             return
@@ -92,6 +93,15 @@ class _Connections:
         finally:
             self._open -= 1
             await trio.aclose_forcefully(stream)
+
+    def _make_room(self) -> bool:
+        """End the connection that has said nothing whole for the longest time: whoever only holds connections must not keep
+        a load balancer from asking whether this sentinel lives."""
+        for longest in self._waiting:
+            del self._waiting[longest]
+            longest.cancel()
+            return True
+        return False
 
     async def _converse(self, stream: trio.SocketStream, http: h11.Connection) -> None:
         while True:
@@ -113,16 +123,16 @@ class _Connections:
     async def _next_request(self, stream: trio.SocketStream, http: h11.Connection) -> h11.Request | None:
         """None when the caller is gone, or takes too long."""
         with trio.move_on_after(IDLE_TIMEOUT_S) as patience:
-            while True:
-                event = http.next_event()
-                if event is h11.NEED_DATA:
+            self._waiting[patience] = None
+            try:
+                while (event := http.next_event()) is h11.NEED_DATA:
                     http.receive_data(await stream.receive_some(_READ_BYTES))
                     patience.deadline = min(patience.deadline, trio.current_time() + self._request_timeout_s)
-                elif isinstance(event, h11.Request):
-                    http.next_event()  # its end, if it has no body; a body is not read
-                    return event
-                else:
-                    return None
+            finally:
+                self._waiting.pop(patience, None)
+            if isinstance(event, h11.Request):
+                http.next_event()  # its end, if it has no body; a body is not read
+                return event
         return None
 
     async def _page(self, request: h11.Request) -> Page:

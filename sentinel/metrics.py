@@ -15,7 +15,7 @@ from ha_stress.cluster.members import SentinelInfo
 from sentinel.hooks import Hooks
 from sentinel.http import Page
 from sentinel.pages import Self
-from sentinel.probe import PeerLink
+from sentinel.peers import PeerLink
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -54,7 +54,7 @@ class Measured(Self, Protocol):
     def hooks(self) -> Hooks | None: ...
 
     @property
-    def links(self) -> Mapping[str, PeerLink]: ...
+    def peers(self) -> Iterable[PeerLink]: ...
 
 
 class Metrics:
@@ -121,7 +121,7 @@ class Metrics:
         dropped = counter(
             "ha_stress_sentinel_peer_messages_dropped", "Messages that a peer did not get in time.", labels=("peer",)
         )
-        _fill(dropped, {peer: link.dropped for peer, link in self._sentinel.links.items()})
+        _fill(dropped, {link.peer: link.dropped for link in self._sentinel.peers})
         yield dropped
 
     def _events(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""Persistent connections to nodes and peers: dialled, pinged, dialled again. Reports what happened; judges nothing.
+"""Persistent connections to nodes: dialled, pinged, dialled again. Reports what happened; judges nothing.
 
 After a broken connection the first dials come close together (`crash_dials` of them span `crash_confirm_s`), so that
 refusals become evidence within tens of milliseconds; later ones come once a ping period, with jitter.
@@ -7,7 +7,6 @@ refusals become evidence within tens of milliseconds; later ones come once a pin
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from heapq import heappop, heappush
@@ -16,13 +15,10 @@ from itertools import count
 import trio
 
 from ha_stress.base.config import Timing
-from ha_stress.base.errors import MeshUnavailable, ProtocolError
-from ha_stress.base.limits import MESH_SEND_QUEUE_MAX
-from ha_stress.mesh.client import connect_mesh
-from ha_stress.mesh.connection import Connection
+from ha_stress.base.errors import MeshUnavailable
 from ha_stress.mesh.exchange import Exchange, Link
 from ha_stress.wire.codec import encode
-from ha_stress.wire.messages import Message, PeerMessage, Ping, Pong
+from ha_stress.wire.messages import Message, Ping, Pong
 from sentinel import effects as fx
 
 Address = tuple[str, int]
@@ -197,60 +193,3 @@ class Lines:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.exchange.run)
             nursery.start_soon(self.pinger.run)
-
-
-class PeerLink:
-    """Sends to one peer over a connection of its own. Messages for a peer that is away are dropped, newest kept:
-    each message is superseded by the next one, and every request is asked again."""
-
-    def __init__(self, peer: str, address: Callable[[], Address | None], *, secret: str, timing: Timing) -> None:
-        self.peer = peer
-        self.dropped = 0
-        self._address = address
-        self._secret = secret
-        self._timing = timing
-        self._queue: deque[Message] = deque()
-        self._some = trio.Event()
-
-    def send(self, message: PeerMessage) -> None:
-        """Queue; never blocks."""
-        if len(self._queue) >= MESH_SEND_QUEUE_MAX:
-            self._queue.popleft()
-            self.dropped += 1
-        self._queue.append(message)
-        self._some.set()
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            address = self._address()
-            if address is not None:
-                await self._serve(*address)
-            # What was meant for the moment before is of no use in the next one.
-            self.dropped += len(self._queue)
-            self._queue.clear()
-            await trio.sleep(self._timing.ping_period_s * (0.25 + 0.25 * random.random()))
-
-    async def _serve(self, host: str, port: int) -> None:
-        timeout_s = max(self._timing.ping_period_s, 0.2)
-        try:
-            async with (
-                connect_mesh(host, port, self._secret, connect_timeout_s=timeout_s) as connection,
-                trio.open_nursery() as nursery,
-            ):
-                nursery.start_soon(self._notice_the_end, connection, nursery.cancel_scope)
-                while True:
-                    await self._some.wait()
-                    self._some = trio.Event()
-                    while self._queue:
-                        await connection.send(self._queue.popleft())
-        except* MeshUnavailable:
-            pass  # the next dial follows; what was lost is said again with the next views
-
-    async def _notice_the_end(self, connection: Connection, scope: trio.CancelScope) -> None:
-        """A peer says nothing on this connection; reading it is how its end is noticed at once."""
-        try:
-            while True:
-                await connection.receive()
-        except (MeshUnavailable, ProtocolError):
-            scope.cancel()

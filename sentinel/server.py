@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -20,6 +20,7 @@ from ha_stress.base.clock import Clock, SystemClock
 from ha_stress.base.config import SentinelConfig
 from ha_stress.base.errors import BusUnavailable, MeshUnavailable, ProtocolError
 from ha_stress.base.ids import new_incarnation
+from ha_stress.bus.attempts import Attempts
 from ha_stress.bus.client import Bus, open_bus
 from ha_stress.bus.outbox import Outbox
 from ha_stress.cluster.events import Event
@@ -45,7 +46,8 @@ from sentinel.http import serve_http
 from sentinel.metrics import Metrics
 from sentinel.outage import Outage
 from sentinel.pages import pages_of
-from sentinel.probe import Address, Lines, NodeProbe, PeerLink
+from sentinel.peers import Peers
+from sentinel.probe import Lines, NodeProbe
 from sentinel.votefile import VoteFile
 
 #: Redis did not answer: how long until it is asked again.
@@ -80,11 +82,10 @@ class SentinelServer:
         self._wake = trio.Event()
         self._lines = Lines(config.timing, self._ping)
         self._probes: dict[str, NodeProbe] = {}
-        self._bus_answers = True
+        self._attempts = Attempts(self.log)
+        self._unreadable: set[str] = set()
         self._outage = Outage(config.timing.down_after_s)
-        self._found: dict[str, Address] = {peer: _address(text) for peer, text in config.addresses.items()}
-        self._links: dict[str, PeerLink] = {}
-        self._link_scopes: dict[str, trio.CancelScope] = {}
+        self._peers = Peers(config, nursery)
         self._lag = LoopLag()
 
     @property
@@ -92,8 +93,8 @@ class SentinelServer:
         return self._core
 
     @property
-    def links(self) -> Mapping[str, PeerLink]:
-        return self._links
+    def peers(self) -> Peers:
+        return self._peers
 
     # --- the rhythm ---
 
@@ -118,8 +119,7 @@ class SentinelServer:
     def _perform(self, effect: fx.Effect) -> None:
         match effect:
             case fx.SendPeer(to, message):
-                if to in self._links:
-                    self._links[to].send(message)
+                self._peers.send(to, message)
             case fx.SaveVote(state):
                 self._nursery.start_soon(self._save_vote, state)
             case fx.Award():
@@ -150,13 +150,13 @@ class SentinelServer:
             self.feed(fx.VoteNotSaved(state, str(error)))
         else:
             self.feed(fx.VoteSaved(state))
-        self._adjust_links()
+        self._peers.become(self._core.peers)
 
     async def _award(self, effect: fx.Award) -> None:
         record = effect.record
         try:
             answer = await self.bus.award(record, failover=effect.failover, source=self.config.id)
-        except BusUnavailable as error:
+        except (BusUnavailable, ProtocolError) as error:
             self.log.warning("the award was not answered", problem=str(error))
             self.feed(fx.AwardAnswered(record.epoch, None))
         else:
@@ -171,21 +171,16 @@ class SentinelServer:
 
         await self._try_bus("repair the record", repair)
 
-    async def _try_bus(self, what: str, call: Callable[[], object]) -> bool:
+    async def _try_bus(self, what: str, call: Callable[[], Awaitable[object]]) -> bool:
         """One call to Redis; whether it answers is news for the core."""
-        try:
-            await call()  # type: ignore[misc]
-        except BusUnavailable as error:
-            say = self.log.warning if self._bus_answers else self.log.debug  # once per outage, not ten times a second
-            say(f"could not {what}", problem=str(error))
-            self._bus_answers = False
-            self._note_bus(False)
-            return False
-        if not self._bus_answers:
-            self.log.info("redis answers again")
-            self._bus_answers = True
-        self._note_bus(True)
-        return True
+
+        async def answered() -> bool:
+            await call()
+            return True
+
+        up = await self._attempts.make(what, answered()) is True
+        self._note_bus(up)
+        return up
 
     def _note_bus(self, up: bool) -> None:
         if up != (self._core.watch.bus_up_since is not None):
@@ -229,13 +224,25 @@ class SentinelServer:
                 await trio.sleep(NEWCOMERS_PAUSE_S)
 
     async def _read_records(self) -> None:
+        """Nobody is elected without the record; of everything else, what is known already stands while it is unreadable."""
         self.feed(fx.RecordRead(await self.bus.mastership()))
-        await self._read_controls()
+        for what, read in (
+            ("the operator's controls", self._read_controls),
+            ("the sentinels", self._meet_sentinels),
+            ("the nodes", self._read_nodes),
+        ):
+            try:
+                await read()
+            except ProtocolError as error:
+                if what not in self._unreadable:
+                    self.log.warning(f"{what} cannot be read", problem=str(error))
+                self._unreadable.add(what)
+            else:
+                self._unreadable.discard(what)
+
+    async def _meet_sentinels(self) -> None:
         await self.bus.publish_sentinel(self.info())
-        for peer in await self.bus.sentinels():
-            if peer.id in self._core.peers and peer.id not in self.config.addresses:
-                self._found[peer.id] = (peer.mesh_host, peer.mesh_port)
-        await self._read_nodes()
+        self._peers.meet(await self.bus.sentinels())
 
     async def _read_nodes(self) -> None:
         infos = await self.bus.nodes()
@@ -243,27 +250,7 @@ class SentinelServer:
         self._adjust_probes(infos)
 
     async def _read_controls(self) -> None:
-        try:
-            self.feed(fx.ControlsRead(await self.bus.controls()))
-        except ProtocolError as error:  # what this sentinel has on disk stands
-            self.log.warning("the operator's controls cannot be read", problem=str(error))
-
-    def _adjust_links(self) -> None:
-        """One link for each peer of the present membership."""
-        for peer in self._core.peers:
-            if peer not in self._links:
-                address = partial(self._found.get, peer)
-                self._links[peer] = PeerLink(peer, address, secret=self.config.secret, timing=self.config.timing)
-                self._link_scopes[peer] = trio.CancelScope()
-                self._nursery.start_soon(self._link, self._links[peer], self._link_scopes[peer])
-        for peer in [peer for peer in self._links if peer not in self._core.peers]:
-            del self._links[peer]
-            self._link_scopes.pop(peer).cancel()
-
-    @staticmethod
-    async def _link(link: PeerLink, scope: trio.CancelScope) -> None:
-        with scope:
-            await link.run()
+        self.feed(fx.ControlsRead(await self.bus.controls()))
 
     def _adjust_probes(self, infos: list[NodeInfo]) -> None:
         """One probe for each node that the core watches; it keeps its address when its key expires."""
@@ -333,7 +320,7 @@ class SentinelServer:
         self._nursery.start_soon(self.outbox.run, name="sentinel.outbox")
         if self.hooks is not None:
             self._nursery.start_soon(self.hooks.run, name="sentinel.hooks")
-        self._adjust_links()
+        self._peers.become(self._core.peers)
         self._nursery.start_soon(self._lines.run, name="sentinel.lines")
         self._nursery.start_soon(self._follow_time, name="sentinel.time")
         self._nursery.start_soon(self._follow_redis, name="sentinel.redis")
@@ -366,11 +353,6 @@ class SentinelServer:
                 self.log.warning("a mesh message was not understood", problem=str(error))
 
 
-def _address(text: str) -> Address:
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 async def run_sentinel(
     config: SentinelConfig,
     *,
@@ -378,12 +360,19 @@ async def run_sentinel(
     stop: trio.Event | None = None,
 ) -> None:
     """Run a sentinel until `stop` is set. `on_ready` is told id, pid, mesh_port and http_url ("" for none)."""
+    with VoteFile(config.data_dir, config.id).claimed():
+        await _run_alone(config, on_ready, trio.Event() if stop is None else stop)
+
+
+async def _run_alone(
+    config: SentinelConfig, on_ready: Callable[[dict[str, object]], None] | None, stop: trio.Event
+) -> None:
     async with open_bus(config.redis_url, config.cluster) as bus, trio.open_nursery() as nursery:
         server = SentinelServer(config, bus, nursery, SystemClock())
         await server.start()
         if on_ready is not None:
             ready = {"id": config.id, "pid": os.getpid(), "mesh_port": server.mesh_port, "http_url": server.http_url}
             on_ready(ready)
-        await (trio.Event() if stop is None else stop).wait()
+        await stop.wait()
         nursery.cancel_scope.cancel()
         await server.outbox.flush(config.timing.resend_s)

@@ -287,8 +287,9 @@ class Watch:
             return
         view.objectively_down = down
         view.odown_since = now if down else None
+        view.odown_cause = view.down_cause if down else view.odown_cause
         detail = {**self._about(view), "views": [self.id, *supporters]}
-        self._say("+odown" if down else "-odown", subject=view.id, cause=view.down_cause, detail=detail)
+        self._say("+odown" if down else "-odown", subject=view.id, cause=view.odown_cause, detail=detail)
 
     # --- what others may ask ---
 

@@ -91,6 +91,18 @@ def test_a_healthy_cluster_has_no_findings_but_says_what_was_looked_at() -> None
     assert verdict(found).startswith("All is well")
 
 
+def test_a_redis_that_takes_no_writes_is_not_taken_for_dead_nodes_and_sentinels_that_are_cut_off() -> None:
+    found = facts(
+        write_problem="its maxmemory is used up",
+        watched=people(nodes=()),
+        registered={"n1": "i1"},
+        asked=tuple(seen(name, bus_up=False) for name in THREE),
+    )
+    said = [(one.about, one.found) for one in bad(found)]
+    assert said[0] == ("redis writes", "its maxmemory is used up")
+    assert not {"redis", "nodes"} & {about for about, _ in said}
+
+
 GONE = people(sentinels=(sentinel("s1"), sentinel("s2"), sentinel("s3")), living=frozenset({"s1"}))
 FOUR = ("s1", "s2", "s3", "s4")
 
@@ -100,7 +112,14 @@ FOUR = ("s1", "s2", "s3", "s4")
     [
         # The servers.
         ("problem", "redis", "cannot be reached", {"redis_problem": "Redis cannot be reached"}),
-        ("problem", "redis role", "replica", {"server": {"aof_enabled": "1", "role": "slave"}}),
+        (
+            "problem",
+            "redis data",
+            "under hs:{c}:mastership",
+            {"redis_problem": "holds something unexpected under hs:{c}:mastership", "redis_unreadable": True},
+        ),
+        ("problem", "redis writes", "is used up", {"write_problem": "its maxmemory is used up"}),
+        ("problem", "redis role", "replica", {"server": {"aof_enabled": "1", "role": "slave"}, "write_problem": "no"}),
         ("warning", "redis persistence", "nothing on disk", {"server": {"aof_enabled": "0", "config:save": ""}}),
         ("warning", "redis persistence", "snapshots", {"server": {"aof_enabled": "0", "config:save": "900 1"}}),
         (

@@ -134,6 +134,12 @@ async def test_controls_that_cannot_be_read_do_not_keep_the_doctor_from_the_rest
     assert found.server["config:appendonly"] in ("yes", "no")
 
 
+async def test_a_record_that_cannot_be_read_is_told_from_a_redis_that_is_away(bus: Bus) -> None:
+    await bus._link.call(lambda client: client.set(bus.keys.mastership, "text"))
+    [found] = [one for one in findings(await collect(bus, "")) if one.about == "redis data"]
+    assert bus.keys.mastership in found.found and found.cure.startswith("delete that key")
+
+
 async def test_without_redis_the_finding_is_redis() -> None:
     async with open_bus("redis://127.0.0.1:1", "c") as nowhere:
         found = await collect(nowhere, "")

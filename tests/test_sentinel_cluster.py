@@ -100,6 +100,28 @@ async def test_a_redis_that_was_killed_and_comes_back_finds_the_same_master(clus
         assert await watcher.bus.mastership() == old
 
 
+@pytest.mark.parametrize("spoiled", ["memory", "keys"])
+async def test_a_redis_that_answers_nonsense_ends_nobody_and_the_same_master_acts_on(
+    cluster: Cluster, spoiled: str
+) -> None:
+    async with calm(cluster) as watcher:
+        old = await watcher.bus.mastership()
+        outsider = plain_client(cluster.redis.url)
+        foreign = outsider.keys("*") if spoiled == "keys" else []
+        if spoiled == "memory":
+            outsider.config_set("maxmemory", "1")
+        for key in foreign:
+            outsider.delete(key)
+            outsider.set(key, b"\xff text")
+        await trio.sleep(1.5 * TIMING.down_after_s)
+        assert cluster.dead == []
+        outsider.config_set("maxmemory", "0")
+        if foreign:
+            outsider.delete(*foreign)
+        await watcher.until("calm again", watcher.in_calm)
+        assert await watcher.bus.mastership() == old
+
+
 async def test_a_restarted_sentinel_remembers_its_vote_and_the_next_failover_goes_above_it(cluster: Cluster) -> None:
     async with calm(cluster) as watcher:
         old = await watcher.bus.mastership()

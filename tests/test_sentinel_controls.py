@@ -83,6 +83,15 @@ def test_older_controls_change_nothing() -> None:
     assert not play.core.paused
 
 
+def test_a_membership_that_redis_has_lost_is_written_back_with_the_wishes_that_came_since() -> None:
+    play = Play.watching()
+    read(play, with_four())
+    (mended,) = only(read(play, replace(PAUSED, revision=9)), fx.RepairControls)
+    assert (mended.controls.membership, mended.controls.paused, mended.controls.revision) == (FOUR, True, 10)
+    assert play.core.membership == FOUR and play.core.paused
+    assert not only(read(play, mended.controls), fx.RepairControls), "what was written back is the truth"
+
+
 # --- switchover ---
 
 
@@ -96,6 +105,13 @@ def test_a_switchover_is_voted_on_and_goes_to_the_best() -> None:
     (award,) = only(play.vote("s2", 2), fx.Award)
     assert award.record == record(2, "n2")
     assert award.failover["kind"] == "switchover" and award.failover["cause"] == "switchover"
+
+
+def test_the_end_of_an_objective_state_names_its_cause_so_that_nobody_is_told_of_what_was_asked_for() -> None:
+    play = Play.watching()
+    read(play, ctl.ask_switchover(NO_CONTROLS, FIRST, ""))
+    assert event(play.peer_views("s2", down=("n1",)), "+odown").cause == "switchover"
+    assert event(play.tell(fx.RecordRead(record(2, "n2"))), "-odown").cause == "switchover"
 
 
 def test_a_switchover_to_a_node_goes_to_that_node_even_if_others_rank_higher() -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,24 +142,26 @@ async def test_a_request_that_never_ends_is_cut() -> None:
         assert await converse(port, b"GET / HTTP/1.1\r\nHost: ") == b""
 
 
-async def test_connections_are_bounded_and_a_closed_one_makes_room() -> None:
+@pytest.mark.parametrize("said", [b"", b"GET /liveness HTT"])
+async def test_who_only_holds_connections_makes_room_for_who_asks_and_the_longest_waiting_goes_first(
+    said: bytes,
+) -> None:
     async with serving() as port:
-        streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(SENTINEL_HTTP_CONNECTIONS_MAX)]
-
-        async def answered() -> bool:
-            try:
-                return (await converse(port, request())).startswith(b"HTTP/1.1 200 ")
-            except trio.BrokenResourceError:
-                return False
-
-        async def refused() -> bool:
-            return not await answered()
-
-        await eventually(refused, "one too many is refused")
-        await streams[0].aclose()
-        await eventually(answered, "there is room again")
+        streams = []
+        for _ in range(SENTINEL_HTTP_CONNECTIONS_MAX + 10):
+            streams.append(await trio.open_tcp_stream("127.0.0.1", port))
+            await streams[-1].send_all(said)
+        for _ in range(3):
+            assert (await converse(port, request())).startswith(b"HTTP/1.1 200 ")
+        with trio.fail_after(5):
+            for stream in streams[:10]:
+                with suppress(trio.BrokenResourceError):
+                    assert await stream.receive_some() == b"", "the first ones were ended"
+        with trio.move_on_after(0.05) as waited:
+            await streams[-1].receive_some()
+        assert waited.cancelled_caught, "the last one is open"
         for stream in streams:
-            await stream.aclose()
+            await trio.aclose_forcefully(stream)
 
 
 async def test_who_hangs_up_or_does_not_read_disturbs_nobody() -> None:

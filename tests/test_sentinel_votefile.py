@@ -42,7 +42,20 @@ def test_sentinels_that_share_a_directory_have_a_file_each(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b"{", b"null", b"[]", b"\xff\xfe\x00", b'{"voted_epoch": "many", "voted_for": "s2"}', b'{"record": 5}'],
+    [
+        b"",
+        b"{",
+        b"{}",
+        b"null",
+        b"[]",
+        b"\xff\xfe\x00",
+        b'{"voted_epoch": "many", "voted_for": "s2"}',
+        b'{"voted_epoch": -1, "voted_for": "s2"}',
+        b'{"voted_epoch": 9007199254740992, "voted_for": "s2"}',
+        b'{"voted_epoch": 3}',
+        b'{"voted_epoch": 3, "voted_for": "s2", "sentinel": "s2"}',
+        b'{"record": 5}',
+    ],
 )
 def test_a_file_that_cannot_be_read_is_an_error_and_not_no_votes(tmp_path: Path, damage: bytes) -> None:
     file = VoteFile(str(tmp_path), "s1")
@@ -50,6 +63,36 @@ def test_a_file_that_cannot_be_read_is_an_error_and_not_no_votes(tmp_path: Path,
     file.path.write_bytes(damage)
     with pytest.raises(ConfigError, match="restore it, or give this sentinel a new id"):
         file.load()
+
+
+def test_the_file_of_another_sentinel_is_named_as_what_it_is(tmp_path: Path) -> None:
+    VoteFile(str(tmp_path), "s2").save(VOTED)
+    copied = VoteFile(str(tmp_path), "s1")
+    shutil.copy(VoteFile(str(tmp_path), "s2").path, copied.path)
+    with pytest.raises(ConfigError, match="it is the vote of s2"):
+        copied.load()
+
+
+def test_a_file_that_does_not_say_whose_it_is_yet_is_taken(tmp_path: Path) -> None:
+    file = VoteFile(str(tmp_path), "s1")
+    file.path.write_text('{"voted_epoch": 7, "voted_for": "s2"}')
+    assert file.load().voted_epoch == 7
+
+
+def test_a_second_process_with_the_same_file_is_refused_and_its_end_makes_room(tmp_path: Path) -> None:
+    ours = VoteFile(str(tmp_path), "s1")
+    other = "import sys; from sentinel.votefile import VoteFile\nwith VoteFile(sys.argv[1], 's1').claimed(): pass"
+    with ours.claimed(), VoteFile(str(tmp_path), "s2").claimed():
+        done = subprocess.run([sys.executable, "-c", other, str(tmp_path)], capture_output=True, text=True, check=False)
+        assert done.returncode != 0 and "another process has the vote file" in done.stderr
+    with ours.claimed():
+        assert ours.load() == VoteState()
+
+
+def test_a_disk_that_takes_no_lock_keeps_nobody_from_watching(tmp_path: Path) -> None:
+    (tmp_path / "vote-s1.lock").mkdir()
+    with VoteFile(str(tmp_path), "s1").claimed():
+        assert VoteFile(str(tmp_path), "s1").load() == VoteState()
 
 
 def test_a_truncated_file_is_an_error_at_every_length(tmp_path: Path) -> None:

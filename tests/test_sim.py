@@ -40,6 +40,11 @@ def test_a_thousand_seeds_break_no_invariant() -> None:
     assert summary.counts["false_failovers"] < summary.sim_s / 3600, "not one false failover an hour, among faults"
 
 
+@pytest.mark.parametrize("seed", [502_431])
+def test_a_long_life_that_once_broke_an_invariant_breaks_none(seed: int) -> None:
+    assert not run_seed(seed, cycles=3).violations
+
+
 def test_the_same_seed_gives_the_same_conversation() -> None:
     first, again = run_seed(7, talk=True), run_seed(7, talk=True)
     assert first.digest == again.digest
@@ -94,6 +99,26 @@ def test_a_failing_seed_is_told_as_a_conversation_that_ends_in_the_broken_senten
     assert "BROKEN  a majority elects" in lines[-3]
     assert lines[-1].startswith("The whole conversation: python -m tests.sim --seed ")
     assert any("your vote of epoch" in line for line in lines)
+
+
+def test_one_seed_can_be_a_document_too_and_its_conversation_stands_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sim", "--seed", "11", "--json"])
+    assert command.main() == 0
+    said = capsys.readouterr()
+    assert (json.loads(said.out)["seeds"], json.loads(said.out)["violations"]) == (1, 0)
+    assert "the same steps give" in said.err
+
+
+@pytest.mark.parametrize("seeds", ["0", "-3", "abc", "", "1.5"])
+def test_a_number_of_seeds_that_is_none_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seeds: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sim", f"--seeds={seeds}"])
+    with pytest.raises(SystemExit, match="2"):
+        command.main()
+    assert f"argument --seeds: {seeds!r} is not a whole number above 0" in capsys.readouterr().err
 
 
 def test_watching_a_seed_does_not_change_it() -> None:

@@ -18,6 +18,14 @@ from chaos.outside import Snapshot
 from chaos.rounds.cluster import NODES, SENTINELS
 from chaos.rounds.late import late_writes
 from chaos.rounds.network import both_ways
+from chaos.rounds.outages import (
+    kill_master_and_redis,
+    kill_nodes,
+    kill_sentinels,
+    pause_sentinel,
+    redis_flush,
+    redis_full,
+)
 from chaos.rounds.stage import RoundFailed, Stage
 from chaos.script import send
 
@@ -264,6 +272,12 @@ FAULTS: Final = (
     Fault(name="redis-restart", what="kill -9 and start of Redis with its data", do=redis_restart),
     Fault(name="redis-loss", what="kill -9 and start of Redis without its data", do=redis_loss),
     Fault(name="redis-stop", what="SIGSTOP of Redis for longer than a lease", do=redis_stop, load_s=5.0),
+    Fault(name="kill-sentinels", what="kill -9 of all sentinels at once", do=kill_sentinels),
+    Fault(name="kill-nodes", what="kill -9 of all nodes at once", do=kill_nodes, load_s=5.0),
+    Fault(name="kill-master-redis", what="kill -9 of the master and of Redis in one moment", do=kill_master_and_redis),
+    Fault(name="pause-sentinel", what="a sentinel is stopped while the master is killed", do=pause_sentinel),
+    Fault(name="redis-flush", what="Redis loses all keys while it runs", do=redis_flush),
+    Fault(name="redis-full", what="the memory of Redis is used up for longer than a lease", do=redis_full, load_s=7.0),
     Fault(name="full-disk", what="no space for a vote, kill -9 of the master", do=full_disk, needs="disk"),
     Fault(name="cut-master", what="the master alone in a partition", do=cut_master, load_s=5.0, needs="network"),
     Fault(

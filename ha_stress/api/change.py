@@ -14,7 +14,8 @@ from ha_stress.cluster.controls import Controls, Tags
 from ha_stress.cluster.events import Event
 from ha_stress.cluster.mastership import Mastership, newer
 from ha_stress.cluster.members import NodeInfo, Role, SentinelInfo
-from ha_stress.doctor.ask import ask_sentinels, worth_asking
+from ha_stress.doctor.ask import ask_sentinels
+from ha_stress.doctor.finding import listed
 
 _log = log.get("api")
 
@@ -39,7 +40,9 @@ async def change(node: ApiNode, make: Callable[[Controls], Controls], told: Call
     `make` raises Conflict for what cannot be. Unavailable if others were faster each time.
     """
     stands = await _stands(node)
-    _check_nothing_is_lost(stands, await node.bus.sentinels(), node.config.sentinels)
+    # In their own words too: what loses a change loses the descriptions that knew of it.
+    known = [*await node.bus.sentinels(), *await asked(node)]
+    _check_nothing_is_lost(stands, known, node.config.sentinels)
     for _ in range(ATTEMPTS_MAX):
         wanted = make(stands)
         if wanted.revision == stands.revision:
@@ -79,7 +82,7 @@ async def _tell(node: ApiNode, told: Told, controls: Controls) -> None:
     )
     try:
         await node.bus.add_event(event)
-    except BusUnavailable as error:
+    except (BusUnavailable, ProtocolError) as error:
         # The change stands, and saying it failed would be wrong.
         _log.warning("a change of the controls was not told as an event", name=told.name, problem=str(error))
 
@@ -91,7 +94,7 @@ async def newest_record(node: ApiNode) -> Mastership:
 async def asked(node: ApiNode) -> list[SentinelInfo]:
     """The sentinels that answer now, in their own words. A membership follows from what they have on disk at this moment;
     their descriptions in Redis may be older than a change that Redis has lost."""
-    described = {info.id: info for info in worth_asking(await node.bus.sentinels())}
+    described = {info.id: info for info in await node.bus.sentinels()}
     answers = await ask_sentinels(list(described.values()), node.config.secret)
     return [
         replace(
@@ -139,6 +142,21 @@ def check_target(to: str, nodes: Sequence[NodeInfo], record: Mastership, control
         raise NotFound(f"no living node is called {to}; there are {_named(info.id for info in nodes)}")
     if others.get(to):
         raise Conflict(f"{to} cannot take over: it {others[to]}")
+
+
+async def check_seen_up(to: str, node: ApiNode) -> None:
+    """Conflict if a sentinel holds `to` to be down: the registry goes on naming who has died a moment ago."""
+    answers = await ask_sentinels(await node.bus.sentinels(), node.config.secret)
+    causes = {
+        answer.id: seen.cause
+        for answer in answers
+        if answer.seen is not None and not answer.seen.tilt
+        for seen in answer.seen.nodes
+        if seen.node == to and seen.down
+    }
+    if causes:
+        why = ", ".join(sorted(set(causes.values())))
+        raise Conflict(f"{to} cannot take over: it is down ({why}) for {listed(causes)}")
 
 
 def why_unfit(info: NodeInfo, controls: Controls) -> str:

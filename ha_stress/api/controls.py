@@ -6,7 +6,17 @@ from functools import partial
 
 from fastapi import APIRouter
 
-from ha_stress.api.change import Told, asked, change, check_sentinels, check_tagged, check_target, living, newest_record
+from ha_stress.api.change import (
+    Told,
+    asked,
+    change,
+    check_seen_up,
+    check_sentinels,
+    check_tagged,
+    check_target,
+    living,
+    newest_record,
+)
 from ha_stress.api.models_operator import (
     ChangedControls,
     ControlsView,
@@ -73,6 +83,8 @@ def _switching(router: APIRouter, node: ApiNode) -> None:
             raise Conflict(f"the epoch is {record.epoch} by now, and {record.node or 'nobody'} is master")
         nodes = await node.bus.nodes()
         sentinels = living(node, await node.bus.sentinels())
+        if wish.to not in ("", record.node):
+            await check_seen_up(wish.to, node)
 
         def make(stands: Controls) -> Controls:
             asked = wishes.ask_switchover(stands, record, wish.to)

@@ -17,7 +17,7 @@ from ha_stress.api.models_operator import Diagnosis, ExplanationList, FindingVie
 from ha_stress.api.port import ApiNode
 from ha_stress.api.problems import RESPONSES
 from ha_stress.base.errors import StoreUnavailable, Unavailable
-from ha_stress.doctor.ask import ask_sentinels, worth_asking
+from ha_stress.doctor.ask import ask_sentinels
 from ha_stress.doctor.collect import collect
 from ha_stress.doctor.finding import Severity
 from ha_stress.doctor.findings import findings, verdict
@@ -37,7 +37,7 @@ def router_of(node: ApiNode) -> APIRouter:
     async def explain() -> ExplanationList:
         """What each sentinel sees and would do now: who would win, why not the others, why no failover has started."""
         async with _turn(turns):
-            asked = await ask_sentinels(worth_asking(await node.bus.sentinels()), node.config.secret)
+            asked = await ask_sentinels(await node.bus.sentinels(), node.config.secret)
         return ExplanationList(
             summary=summary(asked),
             sentinels=[
@@ -85,6 +85,6 @@ async def _turn(turns: trio.CapacityLimiter) -> AsyncIterator[None]:
 async def _database(node: ApiNode) -> str:
     try:
         await node.store.fence()
+        return await node.store.misplaced() or "ok"
     except StoreUnavailable as error:
         return str(error)
-    return "ok"

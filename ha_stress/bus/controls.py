@@ -16,7 +16,7 @@ class ControlsPart(Part):
     async def controls(self) -> Controls:
         """The stored record; NO_CONTROLS if nobody ever asked for anything. ProtocolError if it cannot be read."""
         key = self.keys.controls
-        revision, record = await self._link.call(lambda client: client.hmget(key, "revision", "record"))
+        revision, record = await self._link.call(lambda client: client.hmget(key, "revision", "record"), key)
         return _controls_from(revision, record)
 
     async def set_controls(self, expected_revision: int, new: Controls) -> tuple[bool, Controls]:

@@ -7,11 +7,15 @@ from typing import Any
 
 import redis.exceptions as foreign
 
+from ha_stress.base.errors import BusUnavailable
+from ha_stress.bus.link import milliseconds
 from ha_stress.bus.part import Part
 from ha_stress.bus.records import text
 
 _SECTIONS = ("server", "persistence", "replication", "memory")
 _SETTINGS = ("appendonly", "save", "maxmemory-policy")
+#: What is written to see whether it can be; gone by itself.
+_TRIED_S = 1.0
 
 
 class DiagnosisPart(Part):
@@ -37,7 +41,16 @@ class DiagnosisPart(Part):
 
         return dict(await self._link.call(ask))
 
+    async def write_problem(self) -> str:
+        """Why Redis takes no writes although it may be read: memory, disk, replicas, rights; "" if it takes them."""
+        key, ttl_ms = self.keys.doctor, milliseconds(_TRIED_S, "a trial")
+        try:
+            await self._link.call(lambda client: client.set(key, "1", px=ttl_ms))
+        except BusUnavailable as error:
+            return str(error)
+        return ""
+
     async def registered(self) -> Mapping[str, str]:
         """Node id -> incarnation of the process that registered last, also of those that have died since."""
-        found = await self._link.call(lambda client: client.hgetall(self.keys.nodes))
+        found = await self._link.call(lambda client: client.hgetall(self.keys.nodes), self.keys.nodes)
         return {text(node): text(incarnation) for node, incarnation in found.items()}

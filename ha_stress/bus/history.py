@@ -39,9 +39,9 @@ class HistoryPart(Part):
         key = self.keys.events
         if after_sequence > 0:
             start = f"({after_sequence}-0"
-            entries: Any = await self._link.call(lambda client: client.xrange(key, min=start, count=count))
+            entries: Any = await self._link.call(lambda client: client.xrange(key, min=start, count=count), key)
         else:
-            newest: Any = await self._link.call(lambda client: client.xrevrange(key, count=count))
+            newest: Any = await self._link.call(lambda client: client.xrevrange(key, count=count), key)
             entries = list(reversed(newest))
         found = []
         for _, fields in entries:
@@ -58,7 +58,8 @@ class HistoryPart(Part):
 
     async def failovers(self) -> dict[int, dict[str, Any]]:
         """All kept failover records by epoch, oldest first."""
-        stored: Any = await self._link.call(lambda client: client.hgetall(self.keys.failovers))
+        key = self.keys.failovers
+        stored: Any = await self._link.call(lambda client: client.hgetall(key), key)
         found: dict[int, dict[str, Any]] = {}
         for epoch, data in stored.items():
             try:

@@ -31,19 +31,9 @@ CALL_DEADLINE_S = 1.5
 CALLS_MAX = 8
 
 #: Error replies that a server gives while it cannot serve; all others say that our data or commands are not understood.
-_BUSY = (
-    "BUSY",
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "OOM",
-    "MISCONF",
-    "NOREPLICAS",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "NOPERM",
-    "NOAUTH",
-)
+#: Some have a class in redis-py, which cuts the code off their text; the others are known by their code.
+_BUSY_KINDS = (foreign.BusyLoadingError, foreign.ReadOnlyError, foreign.ClusterDownError, foreign.TryAgainError)
+_BUSY_CODES = ("BUSY", "MISCONF", "NOREPLICAS")
 
 
 def shown(url: str) -> str:
@@ -84,21 +74,22 @@ def pool_for(url: str, connections_max: int) -> redis.ConnectionPool:
     return pool
 
 
-def mapped(error: BaseException, where: str) -> HaStressError:
-    """Any error of redis-py or of a socket as one of ours."""
+def mapped(error: BaseException, where: str, keys: Sequence[str] = ()) -> HaStressError:
+    """Any error of redis-py or of a socket as one of ours; `keys` are those that the call was about."""
     if isinstance(error, foreign.NoPermissionError):
         return BusUnavailable(f"Redis at {where} does not let our user do this: {error}")
     if isinstance(error, foreign.AuthenticationError | foreign.AuthorizationError):
         return BusUnavailable(f"Redis at {where} refuses our user or password")
     if isinstance(error, foreign.TimeoutError | TimeoutError):
         return BusUnavailable(f"Redis at {where} did not answer within {SOCKET_TIMEOUT_S:g} s")
-    if isinstance(error, foreign.BusyLoadingError | foreign.ReadOnlyError):
-        return BusUnavailable(f"Redis at {where} cannot serve now: {error}")
+    text = str(error).rpartition(" of pipeline caused error: ")[2]
+    if isinstance(error, foreign.OutOfMemoryError):
+        return BusUnavailable(f"Redis at {where} takes no writes, its maxmemory is used up: give it more, or free some")
+    if isinstance(error, _BUSY_KINDS) or text.startswith(_BUSY_CODES):
+        return BusUnavailable(f"Redis at {where} cannot serve now: {text}")
     if isinstance(error, foreign.ResponseError):
-        text = str(error)
-        if text.startswith(_BUSY):
-            return BusUnavailable(f"Redis at {where} cannot serve now: {text}")
-        return ProtocolError(f"Redis at {where} holds something unexpected: {text.removeprefix('PROTOCOL ')}")
+        place = f" under {' or '.join(keys)}" if keys and not text.startswith("PROTOCOL ") else ""
+        return ProtocolError(f"Redis at {where} holds something unexpected{place}: {text.removeprefix('PROTOCOL ')}")
     if isinstance(error, foreign.DataError | foreign.InvalidResponse):
         return ProtocolError(f"Redis at {where}: {error}")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -148,15 +139,15 @@ class Link:
             self._scripts[name] = Script(self.client, name)
         return self._scripts[name]
 
-    async def call(self, work: Callable[[Any], Any], *, again: bool = True) -> Any:
-        """Run `work(client)` in a thread.
+    async def call(self, work: Callable[[Any], Any], *keys: str, again: bool = True) -> Any:
+        """Run `work(client)` in a thread. `keys` are named where Redis holds something unexpected.
 
         `again`: the work may be done twice; it is repeated once if the connection turned out to be dead (the server was
         restarted). Raises BusUnavailable or ProtocolError.
         """
         with trio.move_on_after(CALL_DEADLINE_S):
             return await trio.to_thread.run_sync(
-                self._attempt, work, again, abandon_on_cancel=True, limiter=self._limiter
+                self._attempt, work, keys, again, abandon_on_cancel=True, limiter=self._limiter
             )
         raise BusUnavailable(f"Redis at {self.where} did not answer within {CALL_DEADLINE_S:g} s")
 
@@ -165,9 +156,9 @@ class Link:
     ) -> Any:
         """Run the script `name`."""
         script = self.script(name)
-        return await self.call(lambda _: script(keys, args), again=again)
+        return await self.call(lambda _: script(keys, args), *keys, again=again)
 
-    def _attempt(self, work: Callable[[Any], Any], again: bool) -> Any:
+    def _attempt(self, work: Callable[[Any], Any], keys: Sequence[str], again: bool) -> Any:
         try:
             try:
                 return work(self.client)
@@ -176,7 +167,7 @@ class Link:
                     raise
                 return work(self.client)
         except (foreign.RedisError, OSError) as error:
-            raise mapped(error, self.where) from error
+            raise mapped(error, self.where, keys) from error
 
     def close(self) -> None:
         """Close all connections; a call that is still in a thread ends with an error that nobody reads."""

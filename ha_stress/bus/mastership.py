@@ -42,7 +42,8 @@ def _identity(record: Mastership) -> tuple[str, str, str]:
 class MastershipPart(Part):
     async def mastership(self) -> Mastership:
         """The stored record; NOBODY if there is none."""
-        return record_of(await self._link.call(lambda client: client.hgetall(self.keys.mastership)))
+        key = self.keys.mastership
+        return record_of(await self._link.call(lambda client: client.hgetall(key), key), key)
 
     async def claim_first(self, node: str, incarnation: str, lease_ttl_s: float) -> Mastership:
         """Take part in the race of the first masters; returns the record that stands afterwards.
@@ -68,7 +69,7 @@ class MastershipPart(Part):
 
     async def lease_owner(self) -> str:
         """ "epoch:node:incarnation", or "" if nobody holds the lease."""
-        return text(await self._link.call(lambda client: client.get(self.keys.lease)) or b"")
+        return text(await self._link.call(lambda client: client.get(self.keys.lease), self.keys.lease) or b"")
 
     async def award(self, record: Mastership, *, failover: dict[str, Any], source: str) -> AwardAnswer:
         """Name a new master under a higher epoch. Lost (nothing changes) if the stored epoch is not lower.

@@ -43,17 +43,19 @@ class MembersPart(Part):
             values = client.mget([self.keys.node(node_id) for node_id in ids]) if ids else []
             return list(zip(ids, values, strict=True))
 
-        found = await self._link.call(read)
+        found = await self._link.call(read, self.keys.nodes)
         infos = [self._undecodable.decoded(NodeInfo, data, f"node {node_id}") for node_id, data in found if data]
         return [info for info in infos if info is not None]
 
     async def publish_sentinel(self, info: SentinelInfo) -> None:
         """Keep this sentinel's description; readers judge its age by `sent_at`."""
-        await self._link.call(lambda client: client.hset(self.keys.sentinels, info.id, encode(info)))
+        key = self.keys.sentinels
+        await self._link.call(lambda client: client.hset(key, info.id, encode(info)), key)
 
     async def sentinels(self) -> list[SentinelInfo]:
         """All sentinels that ever described themselves, by id."""
-        found: Any = await self._link.call(lambda client: client.hgetall(self.keys.sentinels))
+        key = self.keys.sentinels
+        found: Any = await self._link.call(lambda client: client.hgetall(key), key)
         infos = [
             self._undecodable.decoded(SentinelInfo, data, f"sentinel {text(name)}")
             for name, data in sorted(found.items())

@@ -107,7 +107,8 @@ class NotificationsPart(Part):
         newest = client.xrevrange(self.keys.events, count=RECENT_MAX + 1)
         begin: str | bytes = newest[-1][0] if len(newest) > RECENT_MAX else "0"
         for entry_id, fields in newest:
-            if int(fields.get(b"at_ms", 0)) < oldest_ms:
+            at_ms = fields.get(b"at_ms", b"0")
+            if at_ms.isdigit() and int(at_ms) < oldest_ms:
                 begin = entry_id
                 break
         try:

@@ -7,7 +7,7 @@ from collections import Counter, deque
 import trio
 
 from ha_stress import log
-from ha_stress.base.errors import BusUnavailable
+from ha_stress.base.errors import BusUnavailable, ProtocolError
 from ha_stress.base.limits import EVENTS_KEPT_MAX
 from ha_stress.bus.client import Bus
 from ha_stress.cluster.events import MEANING, Event
@@ -41,8 +41,7 @@ class Outbox:
         self.said[event.name] += 1
         if len(self._queue) >= EVENTS_KEPT_MAX:
             self._queue.popleft()
-            self._lost += 1
-            self.dropped += 1
+            self._note_lost()
         self._queue.append(event)
         self._some.set()
 
@@ -64,13 +63,25 @@ class Outbox:
         event = self._queue[0]
         try:
             await self._bus.add_event(event)
-            if self._queue and self._queue[0] is event:  # else it was dropped while it was being sent
-                self._queue.popleft()
-            if self._lost:
-                lost, self._lost = self._lost, 0
-                self.say(Event(name="+events-lost", source=self._source, epoch=event.epoch, detail={"lost": lost}))
         except BusUnavailable:
             await trio.sleep(RETRY_S)
+            return
+        except ProtocolError as error:  # it can be said neither now nor later, and others wait behind it
+            self._log.warning("an event cannot be written", of=event.name, problem=str(error))
+            self._note_lost()
+        else:
+            self._tell_lost(event.epoch)
+        if self._queue and self._queue[0] is event:  # else it was dropped while it was being sent
+            self._queue.popleft()
+
+    def _note_lost(self) -> None:
+        self._lost += 1
+        self.dropped += 1
+
+    def _tell_lost(self, epoch: int) -> None:
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self.say(Event(name="+events-lost", source=self._source, epoch=epoch, detail={"lost": lost}))
 
 
 def _flat(event: Event) -> dict[str, object]:

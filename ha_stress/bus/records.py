@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ha_stress import log
 from ha_stress.base.errors import ProtocolError
+from ha_stress.base.limits import EPOCH_MAX
 from ha_stress.cluster.events import Event
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.wire import codec
@@ -28,11 +29,14 @@ def number(value: Any, what: str) -> int:
         raise ProtocolError(f"{what} is {value!r}, not a number") from None
 
 
-def record_of(fields: Mapping[bytes, bytes]) -> Mastership:
-    """The hash at `keys.mastership`; NOBODY if it does not exist."""
+def record_of(fields: Mapping[bytes, bytes], key: str) -> Mastership:
+    """The hash at `key`; NOBODY if it does not exist."""
     if not fields:
         return NOBODY
-    return record_from([fields.get(name) for name in (b"epoch", b"node", b"incarnation", b"why")])
+    try:
+        return record_from([fields.get(name) for name in (b"epoch", b"node", b"incarnation", b"why")])
+    except ProtocolError as error:
+        raise ProtocolError(f"Redis holds something unexpected under {key}: {error}") from None
 
 
 def record_from(reply: Sequence[Any]) -> Mastership:
@@ -41,7 +45,7 @@ def record_from(reply: Sequence[Any]) -> Mastership:
     node, incarnation, why = (text(part or b"") for part in reply[1:4])
     if epoch == 0 and not node:
         return NOBODY
-    if epoch <= 0 or not node:
+    if not 0 < epoch <= EPOCH_MAX or not node:  # to adopt an epoch that no cluster reaches would spread it, for ever
         raise ProtocolError(f"the mastership record is not readable: epoch {epoch}, node {node!r}")
     return Mastership(epoch=epoch, node=node, incarnation=incarnation, why=why)
 

@@ -81,12 +81,12 @@ def doctor_from_here(place: Place) -> dict[str, Any]:
 
 
 def explain_from_here(place: Place) -> dict[str, Any]:
-    from ha_stress.doctor.ask import ask_sentinels, worth_asking
+    from ha_stress.doctor.ask import ask_sentinels
     from ha_stress.doctor.facts import Asked
     from ha_stress.doctor.summary import summary
 
     async def look(bus: Bus) -> list[Asked]:
-        return await ask_sentinels(worth_asking(await bus.sentinels()), place.secret)
+        return await ask_sentinels(await bus.sentinels(), place.secret)
 
     asked = _with_bus(place, look)
     return {

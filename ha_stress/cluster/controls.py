@@ -74,8 +74,16 @@ NO_CONTROLS = Controls()
 
 def newer_controls(a: Controls, b: Controls) -> Controls:
     """The record that is the truth: the higher revision; on a tie `b`, which is what Redis has: two wishes may get
-    the same revision when Redis has lost its data in between, and all must follow the same one."""
-    return b if b.revision >= a.revision else a
+    the same revision when Redis has lost its data in between, and all must follow the same one.
+
+    The membership is that of the higher version, whatever the revision: a wish that was made to a Redis that had lost a
+    change of it must not take that change back, or two majorities without a common voter could be in force at once. The
+    record that has both is a further revision, and so wins over the two that it is made of.
+    """
+    newest, other = (b, a) if b.revision >= a.revision else (a, b)
+    if newest.membership.version >= other.membership.version:
+        return newest
+    return replace(newest, revision=newest.revision + 1, membership=other.membership)
 
 
 # --- what the operator may ask for ---

@@ -34,14 +34,14 @@ def worth_asking(sentinels: Sequence[SentinelInfo]) -> list[SentinelInfo]:
 
 
 async def ask_sentinels(sentinels: Sequence[SentinelInfo], secret: str) -> list[Asked]:
-    """Ask each for its explanation, all at once; by id."""
+    """Ask each that is worth it for its explanation, all at once; by id."""
     found: list[Asked] = []
 
     async def one(info: SentinelInfo) -> None:
         found.append(await _ask(info, secret))
 
     async with trio.open_nursery() as nursery:
-        for info in sentinels[:SENTINELS_MAX]:
+        for info in worth_asking(sentinels):
             nursery.start_soon(one, info)
     return sorted(found, key=lambda asked: asked.id)
 

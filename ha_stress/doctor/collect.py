@@ -16,7 +16,7 @@ from ha_stress.base.clock import SystemClock
 from ha_stress.base.errors import BusUnavailable, ProtocolError
 from ha_stress.bus.client import Bus
 from ha_stress.cluster.controls import NO_CONTROLS, Controls
-from ha_stress.doctor.ask import ask_sentinels, dial_nodes, worth_asking
+from ha_stress.doctor.ask import ask_sentinels, dial_nodes
 from ha_stress.doctor.facts import Asked, Dialled, Facts
 from ha_stress.doctor.watched import Look, watched
 
@@ -49,12 +49,13 @@ async def collect(
             "record": await bus.mastership(),
             "lease": await bus.lease_owner(),
             "server": await bus.server_facts(),
+            "write_problem": await bus.write_problem(),
             "registered": await bus.registered(),
             "events": tuple(await bus.events(count=EVENTS_READ)),
         }
         known |= dict(zip(("controls", "controls_problem"), await _controls(bus), strict=True))
     except (BusUnavailable, ProtocolError) as error:
-        return Facts(**known, redis_problem=str(error))
+        return Facts(**known, redis_problem=str(error), redis_unreadable=isinstance(error, ProtocolError))
     return Facts(**known, **found, watched=watched(looks))
 
 
@@ -79,7 +80,7 @@ async def _meanwhile(bus: Bus, secret: str, looks: list[Look], our_skew_s: float
         looks.append(await _look(bus, our_skew_s))
 
     async def ask() -> None:
-        asked.extend(await ask_sentinels(worth_asking(first.sentinels), secret))
+        asked.extend(await ask_sentinels(first.sentinels, secret))
 
     async def dial() -> None:
         dialled.extend(await dial_nodes(first.nodes or (), secret))
@@ -100,7 +101,9 @@ async def _look(bus: Bus, our_skew_s: float, *, sentinels_only: bool = False) ->
 
 async def _our_skew(bus: Bus) -> float:
     """How far our clock is ahead of that of Redis, give or take half of a round trip."""
-    await bus.ping()  # so that the answer below does not pay for connecting
+    await (
+        bus.mastership()
+    )  # so that the answer below does not pay for connecting, and an unreadable record is told at once
     clock = SystemClock()
     before = clock.wall()
     theirs = await bus.server_time()

@@ -115,7 +115,9 @@ class Watched:
 class Facts:
     """Everything that the rules judge. `asked_by` is a node's id, or "" for the command line.
 
-    `database`: "ok", a sentence, or None where nobody could ask. `our_skew_s`: how far our clock is ahead of Redis'.
+    `redis_unreadable`: the problem of Redis is not that it does not answer, but what it holds. `write_problem`: why it
+    takes no writes. `database`: "ok", a sentence, or None where nobody could ask. `our_skew_s`: how far our clock is ahead
+    of Redis'.
     """
 
     cluster: str
@@ -123,6 +125,8 @@ class Facts:
     asked_by: str = ""
     asked_by_incarnation: str = ""
     redis_problem: str = ""
+    redis_unreadable: bool = False
+    write_problem: str = ""
     database: str | None = None
     record: Mastership = NOBODY
     lease: str = ""

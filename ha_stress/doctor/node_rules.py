@@ -147,6 +147,8 @@ def _since(facts: Facts, name: str) -> float | None:
 
 
 def nodes(facts: Facts) -> Iterator[Finding]:
+    if facts.write_problem:  # nobody can describe itself: that proves nothing about anybody
+        return
     living = {info.id for info in facts.watched.nodes}
     silent = sorted(set(facts.registered) - living)
     if silent and not living:

@@ -171,7 +171,7 @@ def votes(facts: Facts) -> Iterator[Finding]:
                 fault=f"the host of {one.sentinel} is overloaded, or was suspended",
                 cure="it recovers by itself; if it comes back, give the host more room",
             )
-        if not one.bus_up:
+        if not one.bus_up and not facts.write_problem:  # then nobody is served, and it is said already
             yield problem(
                 "redis",
                 f"Redis does not answer {one.sentinel}: it could award nothing",

@@ -13,6 +13,15 @@ SKEW_MAX_S: Final = 1.0
 
 
 def redis(facts: Facts) -> Iterator[Finding]:
+    if facts.redis_unreadable:
+        yield problem(
+            "redis data",
+            facts.redis_problem,
+            fault=f"somebody else writes to Redis at {facts.redis}, or a newer version of ours does",
+            cure="delete that key if it is not a newer version's: who knows what belongs there writes it back; "
+            "nothing can be elected meanwhile, and the load goes on",
+        )
+        return
     if facts.redis_problem:
         yield problem(
             "redis",
@@ -22,6 +31,14 @@ def redis(facts: Facts) -> Iterator[Finding]:
         )
         return
     server = facts.server
+    replica = server.get("role", "master") not in ("master", "")
+    if facts.write_problem and not replica:
+        yield problem(
+            "redis writes",
+            facts.write_problem,
+            fault=f"Redis at {facts.redis}: its memory, its disk, its replicas, or the rights of our user",
+            cure="do what it says; the load goes on meanwhile, nothing can be elected or changed",
+        )
     yield from _persistence(facts)
     policy = server.get("config:maxmemory-policy", server.get("maxmemory_policy", ""))
     if policy.startswith("allkeys") and server.get("maxmemory", "0") != "0":
@@ -31,7 +48,7 @@ def redis(facts: Facts) -> Iterator[Finding]:
             fault=f"the settings of Redis at {facts.redis}",
             cure="CONFIG SET maxmemory-policy noeviction, and in its configuration file",
         )
-    if server.get("role", "master") not in ("master", ""):
+    if replica:
         yield problem(
             "redis role",
             f"Redis at {facts.redis} is a replica: it takes no writes",

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ha_stress.base.limits import ASSIGNMENT_BYTES_PER_SEND_MAX, ASSIGNMENTS_PER_SEND_MAX
+from ha_stress.tasks.protocols import requests_of
 from ha_stress.tasks.schedule import Holder, NodeAssignment, TaskShare
 
 
@@ -109,6 +110,6 @@ def batches(assignments: Iterable[NodeAssignment]) -> Iterator[list[NodeAssignme
 
 def _bytes_of(share: TaskShare) -> int:
     """About how large the large parts of a share are."""
-    bodies = sum(len(request.body) for request in (share.request, *share.mix))
+    bodies = sum(len(request.body) for request in requests_of(share))
     scenario = len(share.scenario.source) + len(share.scenario.data) if share.scenario is not None else 0
     return bodies + scenario + 3 * sum(len(part.slots) for part in share.parts if part.users)

@@ -20,8 +20,9 @@ from ha_stress.api.app import create_app
 from ha_stress.api.serve import serve
 from ha_stress.base.clock import Clock, SystemClock
 from ha_stress.base.config import NodeConfig
-from ha_stress.base.errors import BusUnavailable, MeshUnavailable, ProtocolError
+from ha_stress.base.errors import MeshUnavailable, ProtocolError
 from ha_stress.base.ids import new_incarnation
+from ha_stress.bus.attempts import Attempts
 from ha_stress.bus.client import Bus, open_bus
 from ha_stress.bus.outbox import Outbox
 from ha_stress.cluster.events import Event
@@ -54,6 +55,7 @@ class NodeServer:
         self.holder = Holder(config.id, new_incarnation())
         self.log = log.get("node").bind(node=config.id)
         self.outbox = Outbox(bus, config.id)
+        self._attempts = Attempts(self.log)
         self._nursery = nursery
         self._core = core.NodeCore(config, self.holder.incarnation, random=random.random, now=clock.now())
         self._sampler = Sampler(config.timing.info_period_s)
@@ -189,28 +191,19 @@ class NodeServer:
 
     async def _hold_lease(self, record: Mastership) -> None:
         sent_at = self.clock.now()
-        try:
-            answer = await self.bus.hold_lease(record, self.config.timing.lease_ttl_s)
-        except BusUnavailable as error:
-            self.log.warning("the lease was not renewed", problem=str(error))
+        renewal = self.bus.hold_lease(record, self.config.timing.lease_ttl_s)
+        answer = await self._attempts.make("renew the lease", renewal)
+        if answer is None:
             self.feed(core.LeaseAnswered(sent_at, False, None))
         else:
             self.feed(core.LeaseAnswered(sent_at, answer.held, answer.newest))
 
     async def _claim_first(self) -> None:
-        try:
-            newest = await self.bus.claim_first(self.config.id, self.holder.incarnation, self.config.timing.lease_ttl_s)
-        except BusUnavailable:
-            self.feed(core.ClaimAnswered(None))
-        else:
-            self.feed(core.ClaimAnswered(newest))
+        claim = self.bus.claim_first(self.config.id, self.holder.incarnation, self.config.timing.lease_ttl_s)
+        self.feed(core.ClaimAnswered(await self._attempts.make("race to be the first master", claim)))
 
     async def _succeed(self, record: Mastership) -> None:
-        try:
-            newest = await self._follow(record)
-        except BusUnavailable:
-            newest = None
-        self.feed(core.ClaimAnswered(newest))
+        self.feed(core.ClaimAnswered(await self._attempts.make("follow the master", self._follow(record))))
 
     async def _follow(self, record: Mastership) -> Mastership:
         """Take the place of a master whose lease has run out, in a cluster without sentinels; the record that stands."""
@@ -236,17 +229,12 @@ class NodeServer:
         return (await self.bus.award(mine, failover=story, source=self.config.id)).newest
 
     async def _repair(self, record: Mastership) -> None:
-        try:
-            if await self.bus.repair(record):
-                self.emit("+repaired", subject=record.node, cause=f"Redis had an epoch below {record.epoch}")
-        except BusUnavailable as error:
-            self.log.warning("the record was not repaired", problem=str(error))
+        if await self._attempts.make("repair the mastership record", self.bus.repair(record)):
+            self.emit("+repaired", subject=record.node, cause=f"Redis had an epoch below {record.epoch}")
 
     async def _read_record(self) -> None:
-        try:
-            record = await self.bus.mastership()
-        except BusUnavailable as error:
-            self.log.warning("the mastership record was not read", problem=str(error))
+        record = await self._attempts.make("read the mastership record", self.bus.mastership())
+        if record is None:
             await trio.sleep(RETRY_S)
         else:
             self.feed(core.RecordSeen(record, from_bus=True))
@@ -301,23 +289,17 @@ class NodeServer:
             while not self._idle:
                 await self._changed.park()
         with trio.move_on_after(self.config.timing.resend_s):
-            try:
-                if self._core.role is Role.MASTER:
-                    await self.bus.release_lease(self.record())
-                await self._presence.leave()
-            except BusUnavailable as error:
-                self.log.warning("left without saying goodbye", problem=str(error))
+            if self._core.role is Role.MASTER:
+                await self._attempts.make("give back the lease", self.bus.release_lease(self.record()))
+            await self._attempts.make("say goodbye", self._presence.leave())
             await self.outbox.flush(self.config.timing.resend_s)
 
     async def _somebody_else(self) -> bool:
         """Whether a switchover can happen at all: there are sentinels, and another node could take over."""
         if not self.config.sentinels:
             return False
-        try:
-            nodes = await self.bus.nodes()
-        except BusUnavailable:
-            return True
-        return any(info.id != self.config.id and info.priority and not info.leaving for info in nodes)
+        nodes = await self._attempts.make("read who could take over", self.bus.nodes())
+        return nodes is None or any(info.id != self.config.id and info.priority and not info.leaving for info in nodes)
 
     async def _answer(self, connection: Connection) -> None:
         """A sentinel's connection: a pong for each ping, as long as it lasts."""

@@ -38,10 +38,27 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _checked(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._file: tuple[int, int] | None = None
         self._open: dict[int, Any] = {}
         self._open_lock = threading.Lock()
         self.engine = _sqlite(self.url) if self.is_sqlite else self._postgresql(self.url)
         self.writer = self.engine.execution_options(ha_write=True)
+
+    def remember_file(self) -> None:
+        """Call it once the file is there. Blocking."""
+        if self.is_sqlite:
+            self._file = _identity(str(self.url.database))
+
+    def misplaced(self) -> str:
+        """Why the file in use is not what others find at its path; "" if it is (a server moves nothing). Blocking."""
+        if not self.is_sqlite:
+            return ""
+        path = str(self.url.database)
+        try:
+            same = _identity(path) == self._file
+        except OSError as error:
+            return f"the database file {path} is not where it was opened: {error.strerror}"
+        return "" if same else f"{path} is another file by now than the one that was opened"
 
     def _postgresql(self, url: URL) -> Engine:
         waits = {
@@ -124,6 +141,11 @@ def _check_path(database: str | None) -> None:
         raise ConfigError(f"the database {database} cannot be written by this user: check its permissions")
     if path.exists() and path.stat().st_size and not _begins_as_sqlite(path):
         raise ConfigError(f"the file {database} is not an SQLite database: name another one")
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _begins_as_sqlite(path: Path) -> bool:

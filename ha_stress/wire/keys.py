@@ -30,6 +30,11 @@ class Keys:
         return self._k(f"award-ticket:{epoch}:{source}")
 
     @property
+    def doctor(self) -> str:
+        """String with a PX expiry: written to see whether writes are taken."""
+        return self._k("doctor")
+
+    @property
     def sequences(self) -> str:
         """Hash: node id -> sequence number, never reused."""
         return self._k("sequences")

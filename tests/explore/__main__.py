@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from tests.explore.budget import KINDS, named, parse
+from tests.explore.budget import KINDS, Budget, named, parse
 from tests.explore.explorations import EXPLORATIONS
 from tests.explore.search import Bound, Found, search
 from tests.explore.starts import STARTS, Exploration
@@ -50,22 +50,37 @@ def _arguments() -> argparse.Namespace:
     kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items())
     parser = argparse.ArgumentParser(prog="python -m tests.explore", description=__doc__, epilog=f"Budgets: {kinds}.")
     parser.add_argument("--start", choices=sorted(STARTS), metavar="NAME", help=f"only from: {', '.join(STARTS)}")
-    parser.add_argument("--budget", metavar="KIND=N,...", help="how much may go wrong, instead of each start's own")
-    parser.add_argument("--horizon", type=int, metavar="N", help="instants that may pass, instead of each start's own")
-    parser.add_argument("--depth", type=int, default=0, metavar="N", help="moves from the start at most; 0: no limit")
+    parser.add_argument(
+        "--budget", type=_budget, metavar="KIND=N,...", help="how much may go wrong, instead of each start's own"
+    )
+    parser.add_argument(
+        "--horizon", type=_natural, metavar="N", help="instants that may pass, instead of each start's own"
+    )
+    parser.add_argument(
+        "--depth", type=_natural, default=0, metavar="N", help="moves from the start at most; 0: no limit"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args()
+
+
+def _budget(text: str) -> Budget:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def _wanted(chosen: argparse.Namespace) -> list[Exploration]:
     """The explorations that were asked for; with a budget of one's own, one from each start."""
     wanted = [one for one in EXPLORATIONS if chosen.start in (None, one.start)]
     if chosen.budget is not None:
-        try:
-            given = parse(chosen.budget)
-        except ValueError as error:
-            sys.exit(f"--budget: {error}")
-        wanted = [replace(one, budget=given) for one in {one.start: one for one in wanted}.values()]
+        wanted = [replace(one, budget=chosen.budget) for one in {one.start: one for one in wanted}.values()]
     return [replace(one, bound=_bound(one.bound, chosen)) for one in wanted]
 
 

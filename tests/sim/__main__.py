@@ -24,12 +24,12 @@ def main() -> int:
         "--cycles", type=_natural, default=1, help="storms of faults in one life, each followed by quiet"
     )
     parser.add_argument("--jobs", type=_natural, default=os.cpu_count() or 1, help="processes to run them in")
-    parser.add_argument("--defect", choices=sorted(DEFECTS), help="plant a defect")
+    parser.add_argument("--defect", choices=sorted(DEFECTS), metavar="NAME", help="plant a defect")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument("--progress", action="store_true", help="a line on stderr every ten seconds")
     chosen = parser.parse_args()
     if chosen.seed is not None:
-        return replay(chosen.seed, chosen.defect, chosen.cycles)
+        return replay(chosen.seed, chosen.defect, chosen.cycles, as_json=chosen.json)
     summary = run_seeds(
         range(chosen.first, chosen.first + chosen.seeds),
         jobs=chosen.jobs,
@@ -50,20 +50,22 @@ def exit_status(summary: Summary) -> int:
     return INTERRUPTED if summary.interrupted else 0
 
 
-def replay(seed: int, defect: str | None, cycles: int) -> int:
-    """One seed, every step that changed something."""
+def replay(seed: int, defect: str | None, cycles: int, *, as_json: bool = False) -> int:
+    """One seed, every step that changed something. With the document on standard output the steps go beside it."""
     outcome = run_seed(seed, defect, cycles=cycles, talk=True)
-    print("\n".join(outcome.lines))
+    out = sys.stderr if as_json else sys.stdout
+    print("\n".join(outcome.lines), file=out)
     order = "broken" if outcome.violations else f"in order after at most {outcome.settled_s:.1f} s of quiet"
-    print(f"{outcome.seconds:.1f} virtual seconds, {order}; the same steps give {outcome.digest}")
+    print(f"{outcome.seconds:.1f} virtual seconds, {order}; the same steps give {outcome.digest}", file=out)
+    if as_json:
+        print(json.dumps(run_seeds([seed], jobs=1, defect=defect, cycles=cycles).as_json()))
     return 1 if outcome.violations else 0
 
 
 def _natural(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("it must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ class Checks:
         """A sentinel has another membership on disk. One that only a minority ever had may be lost with the data of Redis
         and be given anew; one that is in force (a majority of its members has it on disk) is the only one that is."""
         if after.version < before.version:
-            self.counts["memberships taken back"] += 1
+            self.violate("no membership is taken back", f"{voter} went from {before} to {after}")
         self.holding[voter] = after
         known = {(one.version, one.members): one for one in self.holding.values() if one.version}
         in_force = [one for one in known.values() if self._rules(one)]

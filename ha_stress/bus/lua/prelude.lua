@@ -16,12 +16,12 @@ local function read_record(key)
   local f = redis.call('HMGET', key, 'epoch', 'node', 'incarnation', 'why')
   if not f[1] then
     if redis.call('EXISTS', key) == 1 then
-      return nil, redis.error_reply('PROTOCOL the mastership record has no epoch')
+      return nil, redis.error_reply('PROTOCOL the mastership record at ' .. key .. ' has no epoch')
     end
     return {epoch = 0, node = '', incarnation = '', why = ''}
   end
   if not string.match(f[1], '^%d+$') or f[1] == '0' or not f[2] or f[2] == '' or not f[3] then
-    return nil, redis.error_reply('PROTOCOL the mastership record is not {epoch, node, incarnation}')
+    return nil, redis.error_reply('PROTOCOL the mastership record at ' .. key .. ' is not {epoch, node, incarnation}')
   end
   return {epoch = tonumber(f[1]), node = f[2], incarnation = f[3], why = f[4] or ''}
 end

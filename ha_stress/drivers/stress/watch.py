@@ -53,6 +53,7 @@ class Watch:
         self._seen = Seen()
         self._read_due = 0.0
         self._events_due = True
+        self._foreign: set[str] = set()  # channels on which something was not understood
         #: The records have been read at least once.
         self.ready = False
         self._proof_at = float("inf")
@@ -105,7 +106,10 @@ class Watch:
                         return self._membership.heard(decode(NodeInfo, data), self._node.clock.now())
                     return self._event(_fields(data), replayed=False)
                 except ProtocolError as error:
-                    _log.warning("a message cannot be read", channel=channel, problem=str(error))
+                    # Once a channel: whoever publishes there what is not ours does so a thousand times.
+                    say = _log.debug if channel in self._foreign else _log.warning
+                    self._foreign.add(channel)
+                    say("a message cannot be read", channel=channel, problem=str(error))
         return []
 
     async def _reread(self) -> list[Change]:
@@ -115,7 +119,10 @@ class Watch:
         try:
             infos = await self._node.bus.nodes()
             changes = self._membership.read(infos, self._node.clock.now())
-            changes += self._membership.expired(now)
+            if self._node.may_act():
+                changes += self._membership.expired(now)
+            else:  # where the lease cannot be renewed, nobody can describe itself: a Redis that takes no writes is readable
+                self._membership.deaf(now)
             if self._events_due:
                 changes += await self._replay()
         except (Unavailable, ProtocolError) as error:
