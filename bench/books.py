@@ -26,7 +26,7 @@ import httpx
 from bench.books_audit import Kill
 from bench.books_cluster import WHOLE_S_MAX, Books, running
 from bench.books_figures import MASTER, REDIS, SENTINEL, WORKER, report_of, table, verdicts
-from bench.command import carry_out, conditions, parser_of, say
+from bench.command import carry_out, conditions, parser_of, real, say
 from bench.witness import BenchFailed
 from tests.postgresql import NoPostgreSQL, PostgreSQL, private_postgresql
 
@@ -142,20 +142,10 @@ def _say(books: Books, words: str) -> None:
     say(f"{time.time() - books.started_at:>6.1f} s  {words}")
 
 
-def _number(low: float, high: float) -> Any:
-    def number(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
-        return value
-
-    return number
-
-
 def _options() -> argparse.Namespace:
     parser = parser_of("books", __doc__)
-    parser.add_argument("--seconds", type=_number(5, 86_400), default=60.0, help="of load (default 60)")
-    parser.add_argument("--rate", type=_number(1, 1_000_000), default=21_000.0, help="per second (default 21000)")
+    parser.add_argument("--seconds", type=real(5, 86_400), default=60.0, help="of load (default 60)")
+    parser.add_argument("--rate", type=real(1, 1_000_000), default=21_000.0, help="per second (default 21000)")
     parser.add_argument("--seed", type=int, default=None, help="who is killed and when exactly (default: random)")
     parser.add_argument(
         "--database", default="", metavar="URL", help="or 'postgresql' for a private one (default: an SQLite file)"

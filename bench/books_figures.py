@@ -11,6 +11,8 @@ from ha_stress.tasks.ledger import Row, books
 from ha_stress.tasks.schedule import Plan
 
 RATE_GOAL: Final = 20_000.0
+#: Of a lower rate that was asked for: what is uncovered for a moment when a worker dies is not sent.
+RATE_PART_GOAL: Final = 0.97
 #: What the arrivals of a dead worker may wait for beyond its detection, and the whole rate too.
 COVER_GOAL_S: Final = 1.0
 #: A frame is cut once a second, and handed on within a tenth; a busy machine is allowed a little.
@@ -121,8 +123,9 @@ def _goals(report: Mapping[str, Any], people: Sequence[Sender]) -> list[dict[str
     quiet = [row for row in rows if row["what"] != WORKER]
     over_s = [row["gap_s"] - (row["detection_s"] or 0.0) for row in workers]
     late_s = [_back_s(row) - (row["detection_s"] or 0.0) for row in workers]
+    rate_goal = min(RATE_GOAL, RATE_PART_GOAL * report["asked_per_s"])
     goals = [
-        _goal("requests per second in sum", report["counted_per_s"], RATE_GOAL, at_least=True),
+        _goal("requests per second in sum", report["counted_per_s"], rate_goal, at_least=True),
         _goal("survivors: |started - counted|, in sum", sum(abs(one.untold) for one in living), 0),
         _goal("survivors: owned and not accounted for", sum(abs(one.uncovered) for one in living), 0),
         _goal("killed: told, but not counted by the server", sum(max(0, -one.untold) for one in dead), 0),

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from math import nan
 from typing import Any
 
 import redis
@@ -24,6 +25,34 @@ def parser_of(name: str, doc: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=(doc or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     return parser
+
+
+def real(low: float, high: float) -> Callable[[str], float]:
+    """Of an option: a number in this range, or one sentence."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text.replace(",", ""))
+        except ValueError:
+            value = nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:,} to {high:,}")
+        return value
+
+    return read
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Of an option: a whole number in this range, or one sentence."""
+    in_range = real(low, high)
+
+    def read(text: str) -> int:
+        value = in_range(text)
+        if not value.is_integer():
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+        return int(value)
+
+    return read
 
 
 def carry_out(

@@ -18,12 +18,12 @@ import os
 import time
 from typing import Any, Final
 
-import psutil
 import trio
 
+from bench.command import real
 from bench.load_server import any_server, cores
+from bench.one_engine import one_engine, rate_part
 from ha_stress.engines import histogram
-from ha_stress.engines.pool import EnginePool, EngineReport
 from ha_stress.tasks.ledger import add
 from ha_stress.tasks.schedule import Part, TaskShare
 from ha_stress.tasks.spec import HttpRequest
@@ -33,37 +33,16 @@ ATTEMPTS: Final = 3
 STEPS: Final = (20_000, 40_000, 60_000, 80_000, 100_000, 120_000, 140_000, 160_000, 180_000, 200_000)
 
 
-async def _until_idle(pool: EnginePool) -> None:
-    while not pool.idle:  # noqa: ASYNC110  a poll is all that the pool offers, and enough here
-        await trio.sleep(0.01)
-
-
 async def measure(url: str, rate: float, seconds: float, core: int) -> dict[str, Any]:
     """One engine on `core`, asked for `rate`."""
-    reports: list[EngineReport] = []
-    pool = EnginePool(1, trio.lowlevel.checkpoint)
-
-    async def collect() -> None:
-        async for report in pool.reports:
-            reports.append(report)  # noqa: PERF401  the channel never ends
-
-    async with trio.open_nursery() as nursery:
-        await nursery.start(pool.run)
-        nursery.start_soon(collect)
-        await pool.apply([_share(url, 1.0, 0)])
-        child = psutil.Process(pool.pids[0])
-        child.cpu_affinity([core])
-        with trio.fail_after(10):
-            await _until_idle(pool)
-        before = child.cpu_times()
-        share = _share(url, rate, round(rate * seconds))
-        await pool.apply([share])
-        with trio.fail_after(seconds * 5 + 10):
-            await _until_idle(pool)
+    async with one_engine(core, _share(url, rate_part(1.0, 0.0))) as engine:
+        before = engine.process.cpu_times()
+        share = _share(url, rate_part(rate, seconds))
+        await engine.run(share, seconds * 5 + 10)
         elapsed_s = time.time() - share.started_at
-        after = child.cpu_times()
-        memory_mb = child.memory_info().rss / 1e6
-        nursery.cancel_scope.cancel()
+        after = engine.process.cpu_times()
+        memory_mb = engine.process.memory_info().rss / 1e6
+    reports = engine.reports
     books = add(report.counters for report in reports)
     cpu_s = after.user + after.system - before.user - before.system
     return {
@@ -82,13 +61,13 @@ async def measure(url: str, rate: float, seconds: float, core: int) -> dict[str,
     }
 
 
-def _share(url: str, rate: float, limit: int) -> TaskShare:
+def _share(url: str, part: Part) -> TaskShare:
     return TaskShare(
-        task=f"bench-{rate:g}",
+        task=f"bench-{part.limit}",
         request=HttpRequest(url=url),
         in_flight_max=1024,
         started_at=time.time() + LEAD_S,
-        parts=(Part(revision=1, at_s=0.0, rate=rate, modulus=1, slots=(0,), limit=limit),),
+        parts=(part,),
     )
 
 
@@ -125,8 +104,8 @@ async def bench(rate: float, seconds: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description="Requests per second of one engine.")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rate", type=float, default=20_000.0)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rate", type=real(1, 10_000_000), default=20_000.0)
+    parser.add_argument("--seconds", type=real(0.5, 600), default=5.0)
     options = parser.parse_args()
     found = trio.run(bench, options.rate, options.seconds)
     if options.json:

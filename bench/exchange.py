@@ -15,17 +15,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import psutil
 import trio
 
+from bench.command import real
 from bench.load_server import cores
+from bench.one_engine import one_engine, rate_part, users_part
 from ha_stress.engines import histogram
-from ha_stress.engines.pool import EnginePool, EngineReport
 from ha_stress.tasks.ledger import add
 from ha_stress.tasks.scenario import Scenario
-from ha_stress.tasks.schedule import Part, TaskShare
+from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.spec import HttpRequest
 
 USERS: Final = 16
@@ -51,34 +53,19 @@ def cases(ports: dict[str, int]) -> dict[str, tuple[HttpRequest, str]]:
 
 async def measure(name: str, request: HttpRequest, source: str, seconds: float, core: int) -> dict[str, Any]:
     """One engine on `core`; its first second is left out, because it loads libraries then."""
-    reports: list[EngineReport] = []
-    pool = EnginePool(1, trio.lowlevel.checkpoint)
-
-    async def collect() -> None:
-        async for report in pool.reports:
-            reports.append(report)  # noqa: PERF401  the channel never ends
-
-    part = Part(
-        revision=1, at_s=0.0, rate=0.0, modulus=USERS, slots=tuple(range(USERS)), limit=0, users=USERS, until_s=seconds
-    )
     share = TaskShare(
         task=name,
         request=request,
         in_flight_max=1024,
-        started_at=time.time() + LEAD_S,
-        parts=(part,),
+        started_at=0.0,
+        parts=(rate_part(1.0, 0.0),),
         scenario=Scenario(name="bench.py", source=source) if source else None,
         warm_up_s=1.0,
     )
-    async with trio.open_nursery() as nursery:
-        await nursery.start(pool.run)
-        nursery.start_soon(collect)
-        await pool.apply([share])
-        psutil.Process(pool.pids[0]).cpu_affinity([core])
-        with trio.fail_after(seconds * 3 + 10):
-            while not pool.idle:  # noqa: ASYNC110  a poll is all that the pool offers, and enough here
-                await trio.sleep(0.05)
-        nursery.cancel_scope.cancel()
+    async with one_engine(core, replace(share, task="warm")) as engine:
+        users = replace(share, started_at=time.time() + LEAD_S, parts=(users_part(USERS, seconds),))
+        await engine.run(users, seconds * 3 + 10)
+    reports = engine.reports
     books = add(report.counters for report in reports)
     whole = add(report.counters for report in reports[1:-1])
     service_us = histogram.percentiles(histogram.merge(r.service_us for r in reports), [50, 99])
@@ -121,7 +108,7 @@ async def bench(seconds: float) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.exchange", description="Arrivals a second of one engine.")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=real(0.5, 600), default=6.0)
     options = parser.parse_args()
     found = trio.run(bench, options.seconds)
     if options.json:

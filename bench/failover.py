@@ -8,7 +8,6 @@ a round begins when both are well, at a random moment of their ping periods. Exi
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import socket
@@ -19,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from bench.command import carry_out, conditions, parser_of, say
+from bench.command import carry_out, conditions, parser_of, say, whole
 from bench.failover_figures import (
     DOWN_AFTER_S,
     FIELDS,
@@ -101,16 +100,9 @@ def plot(report: dict[str, Any], path: Path) -> None:
         say(f"{path} shows every round")
 
 
-def _rounds(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1000")
-    return value
-
-
 def main() -> int:
     parser = parser_of("failover", __doc__)
-    parser.add_argument("--rounds", type=_rounds, default=10, help="of each system and cause (default 10)")
+    parser.add_argument("--rounds", type=whole(1, 1_000), default=10, help="of each system and cause (default 10)")
     parser.add_argument(
         "--plot",
         type=Path,

@@ -8,7 +8,6 @@ counting target where there is none. Exit code 1 if a process grows with the num
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any, Final
 
 import psutil
 
-from bench.command import carry_out, conditions, parser_of, say
+from bench.command import carry_out, conditions, parser_of, real, say, whole
 from bench.load_server import any_server
 from bench.memory_figures import Sample, report_of, table, verdicts
 from chaos.outside import Outside
@@ -105,24 +104,10 @@ def _rss_mb(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / 1e6
 
 
-def request_count(text: str) -> int:
-    value = int(text.replace("_", "").replace(",", ""))
-    if not 1_000 <= value <= 10**12:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1,000 to a million millions")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 1 <= value <= 1e7:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 10,000,000 a second")
-    return value
-
-
 def main() -> int:
     parser = parser_of("memory", __doc__)
-    parser.add_argument("--requests", type=request_count, default=REQUESTS, help=f"default {REQUESTS:,}")
-    parser.add_argument("--rate", type=_rate, default=RATE, help=f"requests/s asked for (default {RATE:,.0f})")
+    parser.add_argument("--requests", type=whole(1_000, 10**12), default=REQUESTS, help=f"default {REQUESTS:,}")
+    parser.add_argument("--rate", type=real(1, 10_000_000), default=RATE, help=f"requests/s (default {RATE:,.0f})")
     options = parser.parse_args()
     return carry_out(lambda: measure(options.requests, options.rate), _shown, as_json=options.json)[1]
 

@@ -8,7 +8,6 @@ core is busy, and then once more. Nothing is killed: each failover is a false on
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import sys
@@ -22,7 +21,7 @@ from typing import Any, Final
 
 import trio
 
-from bench.command import carry_out, parser_of, say
+from bench.command import carry_out, parser_of, real, say
 from bench.saturation_figures import DOWN_AFTER_S, SATURATED_PERCENT, Load, report_of, table, verdicts
 from bench.saturation_watch import CpuMeter, HostMeter, processes_of, watch
 from bench.witness import wait_until
@@ -148,16 +147,9 @@ def _target(directory: Path) -> Iterator[tuple[str, int]]:
         child.finish(time.monotonic() + 2)
 
 
-def _minutes(text: str) -> float:
-    value = float(text)
-    if not 0.01 <= value <= 24 * 60:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.01 and 1440")
-    return value
-
-
 def main() -> int:
     parser = parser_of("saturation", __doc__)
-    parser.add_argument("--minutes", type=_minutes, default=5.0, help="to watch under full load (default 5)")
+    parser.add_argument("--minutes", type=real(0.01, 24 * 60), default=5.0, help="to watch under full load (default 5)")
     options = parser.parse_args()
     return carry_out(lambda: measure(options.minutes), _shown, as_json=options.json)[1]
 

@@ -8,7 +8,6 @@ the real mesh and Redis protocols, many to a process. Exit code 1 if a goal is m
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import resource
@@ -20,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from bench.command import carry_out, conditions, parser_of, say
+from bench.command import carry_out, conditions, parser_of, say, whole
 from bench.scale_cluster import Scaled
 from bench.scale_figures import BASE_NODES, Row, report_of, table, verdicts
 
@@ -82,16 +81,15 @@ def _allow_files() -> None:
 
 
 def _sizes(text: str) -> list[int]:
-    sizes = [int(part) for part in text.split(",")]
-    if not all(BASE_NODES <= size <= 5_000 for size in sizes):
-        raise argparse.ArgumentTypeError(f"{text}: sizes are from {BASE_NODES} to 5000")
-    return sizes
+    return [whole(BASE_NODES, 5_000)(part) for part in text.split(",")]
 
 
 def main() -> int:
     parser = parser_of("scale", __doc__)
     parser.add_argument("--sizes", type=_sizes, default=[100, 300, 1000], help="nodes (default 100,300,1000)")
-    parser.add_argument("--failovers", type=int, default=FAILOVERS, help=f"of each size (default {FAILOVERS})")
+    parser.add_argument(
+        "--failovers", type=whole(1, 1_000), default=FAILOVERS, help=f"of each size (default {FAILOVERS})"
+    )
     options = parser.parse_args()
     return carry_out(lambda: measure(options.sizes, failovers=options.failovers), _shown, as_json=options.json)[1]
 

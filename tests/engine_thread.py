@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from ha_stress.base.targets import AllowedTargets
@@ -31,6 +32,18 @@ class EngineThread:
         self._deframer = control.Deframer()
         self._number = 0
         self.reports: list[dict[str, Any]] = []
+        self.heard: list[str] = []  # the kinds of all messages
+
+    def say(self, kind: str) -> None:
+        """A message without anything in it: go, alive."""
+        self._sock.sendall(control.frame({"t": kind}))
+
+    def until_heard(self, kind: str, within_s: float = 5.0) -> bool:
+        """Whether it says this, or has said it."""
+        deadline = time.monotonic() + within_s
+        while kind not in self.heard and time.monotonic() < deadline:
+            self.read()
+        return kind in self.heard
 
     def apply(self, *shares: TaskShare, blobs: dict[str, bytes] | None = None) -> int:
         self._number += 1
@@ -68,6 +81,7 @@ class EngineThread:
             return []
         messages = list(self._deframer.feed(self._sock.recv(1 << 20)))
         self.reports += [message for message in messages if message["t"] == "report"]
+        self.heard += [message["t"] for message in messages]
         return messages
 
     def recorded(self, name: str) -> int:
@@ -76,9 +90,16 @@ class EngineThread:
 
 
 @contextlib.contextmanager
-def engine_thread(allow: Sequence[str] = ("loopback",), *, engine: int = 0, engines: int = 1) -> Iterator[EngineThread]:
+def engine_thread(
+    allow: Sequence[str] = ("loopback",),
+    *,
+    engine: int = 0,
+    engines: int = 1,
+    silent_s: float = inf,
+    kind: type[Loop] = Loop,
+) -> Iterator[EngineThread]:
     ours, theirs = socket.socketpair()
-    loop = Loop(theirs, engine=engine, engines=engines, allowed=AllowedTargets.parse(allow))
+    loop = kind(theirs, engine=engine, engines=engines, allowed=AllowedTargets.parse(allow), silent_s=silent_s)
 
     def run() -> None:
         with contextlib.suppress(NodeGone):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench import load, load_parse, memory, plot_load
+from bench import load, load_parse, plot_load
+from bench.command import real, whole
 from bench.load_figures import closed_rows, cpu_ratios, freeze_rows, goals, open_rows, ratios, tables, verdicts
 from bench.load_parse import Said, Unreadable
 from bench.load_run import Measured
@@ -221,15 +222,25 @@ def test_a_picture_is_drawn_of_a_whole_report_and_of_one_of_ours_alone(tmp_path:
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_picture_in_the_docs_is_drawn_of_a_full_run_only() -> None:
+    tools = load.tools_named(",".join(tool.name for tool in TOOLS))
+    full = {"conditions": {"seconds": load.SECONDS, "rounds": load.ROUNDS}, "skipped": {"wrk2": "not on the path"}}
+    assert load.is_full(full, tools)
+    assert not load.is_full(full, tools[:2])
+    assert not load.is_full(full | {"skipped": {"k6": "no network"}}, tools)
+    assert not load.is_full(full | {"conditions": {"seconds": load.QUICK_SECONDS, "rounds": 1}}, tools)
+
+
 def test_unknown_generators_and_senseless_numbers_are_refused() -> None:
     assert [tool.name for tool in load.tools_named("wrk,ours,wrk")] == ["wrk", OURS]
     for bad in ("ab", "", "ours,"):
         with pytest.raises(argparse.ArgumentTypeError):
             load.tools_named(bad)
-    for count in ("0", "-5"):
-        with pytest.raises(argparse.ArgumentTypeError):
-            memory.request_count(count)
-    assert memory.request_count("10_000_000") == 10_000_000
+    for count in ("0", "-5", "abc", "nan", "1001.5"):
+        with pytest.raises(argparse.ArgumentTypeError, match="number"):
+            whole(1_000, 10**12)(count)
+    assert whole(1_000, 10**12)("10_000_000") == 10_000_000
+    assert real(1, 100_000)("21,000.5") == 21_000.5
 
 
 @pytest.mark.cluster

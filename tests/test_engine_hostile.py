@@ -131,7 +131,12 @@ CASES: dict[str, Case] = {
     "to the end, after 100": Case(
         serve=answering(b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"\r\nhello", then="end"), new=True
     ),
-    "the server's half is closed after the answer": Case(serve=answering(SHORT, then="half"), new=True),
+    "the server's half is closed after the answer": Case(
+        serve=answering(SHORT, then="half"), rate=5, count=3, new=True
+    ),
+    "in another coding than chunks, to the end of the connection": Case(
+        serve=answering(OK + b"Transfer-Encoding: chunked, gzip\r\n\r\nhello", then="end", bytewise=True), new=True
+    ),
     "reset after a whole answer": Case(serve=answering(SHORT, then="reset"), rate=5, count=3, new=True),
     "switching protocols": Case(
         serve=answering(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import select
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from httptools import HttpResponseParser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from ha_stress.engines.answer import Answer
 from ha_stress.engines.clock import now
 from ha_stress.engines.connection import Connection
 from ha_stress.engines.dial import Dial
+from ha_stress.engines.http1 import HeadersOnly
 from ha_stress.engines.lane import Lane
 from ha_stress.engines.resolve import Resolver
 from ha_stress.engines.stamps import Stamps
@@ -36,7 +39,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 class Bench:
     """One lane and what the loop would give it."""
 
-    def __init__(self, url: str, count: int, **more: object) -> None:
+    def __init__(self, url: str, count: int, *, allow: Sequence[str] = ("loopback",), **more: object) -> None:
         self.epoll = select.epoll()
         self.handlers: dict[int, Callable[[int], None]] = {}
         self.lane = Lane(
@@ -49,7 +52,7 @@ class Bench:
             handlers=self.handlers,
             resolver=Resolver(),
             stamps=Stamps(),
-            allowed=AllowedTargets.parse(),
+            allowed=AllowedTargets.parse(allow),
         )
         self.lane.update((part(1000.0, count),))
 
@@ -128,30 +131,60 @@ def test_an_arrival_that_waits_for_its_connection_is_not_yet_in_the_books() -> N
         assert bench.account.settled
 
 
-@pytest.mark.parametrize("answer", [OK, OK.replace(b"OK", b"OK\r\nConnection: close"), b"rubbish", b""])
-def test_a_connection_that_is_closed_leaves_no_cycle_because_nobody_collects_them(answer: bytes) -> None:
+@contextlib.contextmanager
+def nothing_left() -> Iterator[None]:
+    """The engine's collector of garbage is off, so what refers to itself is never freed."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield
+        gc.collect()
+        kinds = Connection | Dial | Answer | HeadersOnly | HttpResponseParser | socket.socket | OSError
+        assert [one for one in gc.garbage if isinstance(one, kinds)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+LONG = OK.replace(b": 0", b": 99999") + b"." * 99999
+LEAVING: dict[str, tuple[bytes, str]] = {
+    "kept": (OK, "GET"),
+    "closed": (OK.replace(b"OK", b"OK\r\nConnection: close"), "GET"),
+    "rubbish": (b"rubbish", "GET"),
+    "nothing": (b"", "GET"),
+    "in several pieces": (LONG, "GET"),
+    "to a HEAD": (OK.replace(b": 0", b": 9"), "HEAD"),
+    "the beginning of one to a HEAD": (b"HTTP/1.1 200 OK\r\n", "HEAD"),
+    "informational only": (b"HTTP/1.1 103 Early Hints\r\n\r\n", "GET"),
+}
+
+
+@pytest.mark.parametrize("name", LEAVING)
+def test_a_connection_that_is_closed_leaves_no_cycle_because_nobody_collects_them(name: str) -> None:
+    answer, method = LEAVING[name]
+
     def serve(sock: socket.socket, _number: int) -> None:
         while read_request(sock):
             sock.sendall(answer)
-            if answer != OK:
+            if name not in ("kept", "in several pieces"):
                 return
 
-    with raw_server(serve) as server:
-        bench = Bench(server.url, 5)
-        gc.collect()
-        gc.disable()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            bench.fire(5)
-            bench.poll_until(lambda: bench.account.settled)
-            bench.lane.cancel()
-            gc.collect()
-            left = [one for one in gc.garbage if isinstance(one, Connection | Dial | Answer | socket.socket)]
-            assert left == []
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
+    with raw_server(serve) as server, nothing_left():
+        bench = Bench(server.url, 5, method=method)
+        bench.fire(5)
+        bench.poll_until(lambda: bench.account.settled)
+        bench.lane.cancel()
+
+
+def test_what_cannot_even_begin_to_connect_leaves_no_cycle_either() -> None:
+    """Regression: an exception that was kept while the next address was tried referred to itself. 2 kB a request."""
+    with nothing_left():
+        bench = Bench("http://255.255.255.255/", 5, allow=("any",))
+        bench.fire(5)
+        assert bench.account.settled
+        assert dict(bench.account.failed) == {"connect_unreachable": 5}
 
 
 @pytest.mark.parametrize("lateness_s", [0.0, 0.5])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pytest
 
 from ha_stress.base.limits import CHECKED_BODY_BYTES_MAX
 from ha_stress.engines import failures
+from ha_stress.engines.checking import plain
 from ha_stress.engines.users import UNCONNECTED_PAUSE_S, User, Users
 from ha_stress.tasks.checks import parse_check
 from ha_stress.tasks.schedule import Part, TaskShare
@@ -286,6 +289,29 @@ def test_of_a_long_body_the_beginning_is_looked_at_and_all_of_it_is_counted(engi
         books = engine.run(share)
         assert (books.wrong, books.checks) == (2, {"body contains end": 2})
         assert books.bytes_in > 2 * size
+
+
+@pytest.mark.parametrize(
+    ("coding", "code"),
+    [("gzip", gzip.compress), ("Deflate", zlib.compress), ("deflate", lambda data: zlib.compress(data)[2:-4])],
+)
+def test_checks_see_a_body_without_its_coding_and_its_size_as_it_was_transferred(
+    engine: EngineThread, coding: str, code: Callable[[bytes], bytes]
+) -> None:
+    body = code(b'{"said": "' + b"hello " * 100 + b'"}')
+    head = OK + f"Content-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    texts = ["body contains hello hello", "json $.said exists", f"size == {len(body)}", "body contains goodbye"]
+    with raw_server(Site(head + body)) as server:
+        books = engine.run(replace(arrivals(server.url, 3), checks=tuple(parse_check(text) for text in texts)))
+        assert (books.completed, books.checks) == (3, {"body contains goodbye": 3})
+
+
+def test_a_body_is_looked_at_as_it_is_if_its_coding_is_broken_and_no_further_than_is_kept() -> None:
+    said = [(b"Content-Encoding", b"gzip")]
+    assert plain(said, b"rubbish") == b"rubbish"
+    assert plain([(b"content-encoding", b"br")], b"xyz") == b"xyz"
+    bomb = gzip.compress(bytes(20 * CHECKED_BODY_BYTES_MAX))
+    assert len(bytes(plain(said, bomb))) == CHECKED_BODY_BYTES_MAX
 
 
 def test_checks_of_an_answer_to_a_head_see_its_headers(engine: EngineThread) -> None:

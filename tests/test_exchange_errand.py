@@ -56,6 +56,9 @@ async def test_teardown_is_given_what_setup_returned() -> None:
     [
         ("async def setup():\n    1 / 0", "setup raised ZeroDivisionError: division by zero"),
         ("async def setup():\n    raise SystemExit(1)", "setup raised SystemExit: 1"),
+        ("async def setup():\n    raise KeyboardInterrupt", "setup raised KeyboardInterrupt"),
+        ("async def setup():\n    raise ValueError('\\ud800')", "setup raised ValueError: ?"),
+        ("async def setup():\n    return float('nan')", "setup returned what JSON cannot say"),
         ("async def setup():\n    return object()", "setup returned what JSON cannot say"),
         ("async def setup():\n    return 'x' * 100_000", "setup returned 100002 bytes of JSON; 65536 are allowed"),
         ("import trio\nasync def setup():\n    await trio.sleep(60)", "setup took longer than 0.2 s"),

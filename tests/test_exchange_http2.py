@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import trio
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
 from h2.events import RequestReceived
+from h2.settings import SettingCodes
 from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame
 
 from ha_stress.engines.exchange.network import Frames
@@ -115,6 +118,99 @@ async def test_a_target_that_sends_new_streams_away_costs_no_arrival() -> None:
         assert (books.completed, books.failed) == (24, {})
         assert books.connected == server.connections >= 8
         assert books.retried > 0
+
+
+Answer = Callable[[H2Connection, int], None]
+
+
+def answering(answer: Answer) -> Callable[[trio.SocketStream], Awaitable[None]]:
+    """An HTTP/2 server that answers each request as soon as it has its head, and takes nothing of its body."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        server = H2Connection(H2Configuration(client_side=False))
+        server.initiate_connection()
+        await stream.send_all(server.data_to_send())
+        while data := await stream.receive_some(65_536):
+            for event in server.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    assert event.stream_id is not None
+                    answer(server, event.stream_id)
+            await stream.send_all(server.data_to_send())
+
+    return serve
+
+
+def refuse_body(server: H2Connection, stream: int) -> None:
+    server.send_headers(stream, [(":status", "413")], end_stream=True)
+
+
+def refuse_body_and_reset(server: H2Connection, stream: int) -> None:
+    refuse_body(server, stream)
+    server.reset_stream(stream, ErrorCodes.NO_ERROR)
+
+
+@pytest.mark.parametrize("answer", [refuse_body, refuse_body_and_reset])
+async def test_an_answer_before_the_request_is_whole_counts(answer: Answer) -> None:
+    """Regression: a target that answers early grants no more room, and the request waited for it until its timeout."""
+    async with tcp_server(answering(answer)) as server, exchange_rig() as rig:
+        url = f"http://127.0.0.1:{server.port}/"
+        await rig.pool.apply(
+            [share(url, part(100, 5), http2=True, method="POST", body_blob="d")], {"d": bytes(500_000)}
+        )
+        books = await rig.settled()
+        assert (books.statuses, books.failed, books.connected) == ({"413": 5}, {}, 1)
+        assert books.bytes_out < 5 * 500_000
+
+
+async def test_large_bodies_share_a_connection() -> None:
+    checks = (parse_check(f"size == {2 + 700_000}"),)
+    async with asgi_server(versions) as server, exchange_rig() as rig:
+        url = f"http://127.0.0.1:{server.port}/"
+        asked = share(url, part(200, 8), http2=True, method="POST", body_blob="d")
+        await rig.pool.apply([replace(asked, checks=checks)], {"d": bytes(700_000)})
+        books = await rig.settled()
+        assert (books.completed, books.failed, books.wrong, books.connected) == (8, {}, 0, 1)
+
+
+@pytest.mark.parametrize(("code", "retried"), [(ErrorCodes.INTERNAL_ERROR, False), (ErrorCodes.REFUSED_STREAM, True)])
+async def test_a_stream_that_is_reset_is_reset_and_goes_out_again_only_if_it_was_refused(
+    code: ErrorCodes, retried: bool
+) -> None:
+    resetting = answering(lambda server, stream: server.reset_stream(stream, code))
+    async with tcp_server(resetting) as server, exchange_rig() as rig:
+        await rig.pool.apply([share(f"http://127.0.0.1:{server.port}/", part(100, 5), http2=True)])
+        books = await rig.settled()
+        assert (books.failed, bool(books.retried)) == ({"reset": 5}, retried)
+        assert (books.connected > 1) == retried
+
+
+async def test_streams_beyond_what_the_target_allows_go_over_another_connection() -> None:
+    """It says so after it had allowed more: what is under way then is no reason to stop reading."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        server = H2Connection(H2Configuration(client_side=False))
+        server.initiate_connection()
+        server.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+        waiting: list[int] = []
+        while True:
+            await stream.send_all(server.data_to_send())
+            data = b""
+            with trio.move_on_after(0.05) as pause:
+                data = await stream.receive_some(65_536)
+            events = server.receive_data(data)  # raises if there are too many
+            waiting += [event.stream_id for event in events if isinstance(event, RequestReceived) and event.stream_id]
+            if pause.cancelled_caught:
+                for number in waiting:
+                    server.send_headers(number, [(":status", "200")], end_stream=True)
+                waiting.clear()
+            elif not data:
+                return
+
+    async with tcp_server(serve) as server, exchange_rig() as rig:
+        await rig.pool.apply([share(f"http://127.0.0.1:{server.port}/", part(200, 40), http2=True, timeout_s=5)])
+        books = await rig.settled()
+        assert (books.completed, books.failed) == (40, {})
+        assert books.connected > 1
 
 
 def test_only_the_frames_that_send_away_are_taken_out() -> None:

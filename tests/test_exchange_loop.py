@@ -16,6 +16,7 @@ import trio
 
 from ha_stress.engines import histogram
 from ha_stress.engines.process import Kind, kind_of
+from ha_stress.tasks.scenario import Scenario
 from tests.engine_support import part, share
 from tests.exchange_support import ExchangeRig, echo, exchange_rig, silent, tcp_server
 
@@ -95,9 +96,16 @@ async def test_users_of_a_target_that_refuses_do_not_spin() -> None:
         port = server.port
     async with exchange_rig() as rig:
         closed = part(0, 0, modulus=1, slots=(0,), users=1, until_s=0.3)
-        await rig.pool.apply([share(f"tcp://127.0.0.1:{port}", closed, body=b"x", in_s=0.1)])
-        books = await rig.settled()
-        assert 1 <= books.failed["connect_refused"] <= 31
+        failing = Scenario(name="s.py", source="async def scenario(user):\n    raise ValueError")
+        shares = {
+            "tcp": share(f"tcp://127.0.0.1:{port}", closed, body=b"x", in_s=0.1),
+            "ws": share(f"ws://127.0.0.1:{port}", closed, in_s=0.1),
+            "scenario": replace(share(f"http://127.0.0.1:{port}", closed, in_s=0.1), scenario=failing),
+        }
+        await rig.pool.apply([replace(one, task=name) for name, one in shares.items()])
+        await rig.settled()
+        for name, kind in (("tcp", "connect_refused"), ("ws", "connect_refused"), ("scenario", "scenario")):
+            assert 1 <= rig.of(name).failed[kind] <= 31
 
 
 async def test_a_stopped_engine_asks_before_it_goes_on() -> None:

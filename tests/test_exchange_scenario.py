@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import trio
 
 from ha_stress.engines import histogram
@@ -192,6 +193,48 @@ async def test_every_failure_of_a_scenario_has_its_kind_and_the_author_sees_the_
         assert "ZeroDivisionError" in texts["scenario", "scenario"]
         assert "'pay'" in texts["scenario", "scenario"]
         assert len(texts) == len(rig.complaints) == 7  # one of each kind; a timeout says nothing
+
+
+RUDE = {
+    "interrupt": "async def scenario(user):\n    raise KeyboardInterrupt",
+    "interrupt in a group": "async def scenario(user):\n    raise BaseExceptionGroup('x', [KeyboardInterrupt()])",
+    "cancelled by another library": "import asyncio\nasync def scenario(user):\n    raise asyncio.CancelledError",
+    "interrupt at the load": "raise KeyboardInterrupt\nasync def scenario(user):\n    pass",
+    "half a character": "async def scenario(user):\n    raise ValueError('\\ud800')",
+    "mute": "class E(Exception):\n    def __str__(self): raise E\nasync def scenario(user):\n    raise E",
+    "no text": "class E(Exception):\n    def __str__(self): return 5\nasync def scenario(user):\n    raise E",
+}
+
+
+async def test_nothing_that_a_scenario_raises_ends_its_engine() -> None:
+    """Regression: an engine that ends takes its node down, and the next node gets its share, and the next one."""
+    async with exchange_rig() as rig:
+        await rig.pool.apply([playing(source, part(100, 3), task=name) for name, source in RUDE.items()])
+        await rig.settled()
+        assert {name: rig.of(name).failed for name in RUDE} == {name: {"scenario": 3} for name in RUDE}
+        assert len(rig.complaints) == len(RUDE)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_code_that_does_not_hear_of_its_time_limit_has_failed_and_takes_up_its_place(closed: bool) -> None:
+    source = """
+import trio
+async def scenario(user):
+    while True:
+        try:
+            await trio.sleep(0.02)
+        except:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.02)
+"""
+    users = part(0, 0, users=2, modulus=2, slots=(0, 1), until_s=1.0)
+    async with exchange_rig() as rig:
+        what = users if closed else part(50, 20)
+        await rig.pool.apply([playing(source, what, timeout_s=0.3, in_flight_max=5)])
+        books = await rig.settled()
+        assert books.failed == {"timeout": 2 if closed else 5}
+        assert (books.dropped, books.closed) == ((0, 2) if closed else (15, 0))
+        assert "beyond its time limit" in rig.complaints[0].cause
 
 
 async def test_a_scenario_that_will_not_stop_does_not_hold_up_the_books() -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import replace
 
+import pytest
 import trio
+import trio.testing
 
+from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines import histogram
+from ha_stress.engines.exchange.reach import Reach, Traffic
 from ha_stress.tasks.checks import parse_check
 from ha_stress.tasks.schedule import owned_below
 from tests.engine_support import part, share, unused_port
@@ -57,6 +63,8 @@ async def test_without_a_body_an_arrival_connects_reads_its_greeting_and_closes(
         assert rig.of("greeted").completed == rig.of("greeted").connected == 20
         assert rig.of("only").completed == rig.of("only").connected == 20
         assert rig.of("greeted").bytes_in == 20 * len(b"220 ready\r\n")
+        only = [report.service_us for report in rig.reports if report.task == "only"]
+        assert histogram.percentiles(histogram.merge(only), [50])[50] > 15, "connecting is all that it measures"
 
 
 async def test_a_connection_that_the_target_closed_while_it_was_idle_costs_no_arrival() -> None:
@@ -136,3 +144,67 @@ async def test_a_mix_of_protocols_keeps_its_proportions() -> None:
         books = await rig.settled()
         assert books.completed == 120
         assert books.bytes_out == 40 * 1 + 80 * 2
+
+
+async def test_a_large_body_and_its_large_answer_pass_each_other() -> None:
+    """Regression: a target that answers as it reads stopped reading, for nobody read its answer before all was sent."""
+    body = b"x" * 8_000_000 + b"end"
+    async with tcp_server(echo) as server, exchange_rig() as rig:
+        await rig.pool.apply([share(server.tcp, part(10, 2), body_blob="d", expect="end")], {"d": body})
+        books = await rig.settled()
+        assert (books.completed, books.failed, books.bytes_in) == (2, {}, 2 * len(body))
+
+
+async def test_an_answer_before_a_large_body_is_sent_counts_and_costs_the_connection() -> None:
+    async def impatient(stream: trio.SocketStream) -> None:
+        await stream.receive_some(1_000)
+        await stream.send_all(b"the end")
+        await trio.sleep_forever()
+
+    async with tcp_server(impatient) as server, exchange_rig() as rig:
+        await rig.pool.apply([share(server.tcp, part(10, 2), body_blob="d", expect="end")], {"d": bytes(8_000_000)})
+        books = await rig.settled()
+        assert (books.completed, books.failed, books.connected) == (2, {}, 2)
+
+
+# Several addresses
+
+
+def black_hole() -> tuple[socket.socket, list[socket.socket]]:
+    """A listener that takes no more connections and refuses none; and what fills it."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    return listener, fillers
+
+
+async def test_an_address_that_swallows_everything_costs_a_moment_once_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Regression: a name whose first address is a black hole could not be loaded at all."""
+    listener, fillers = black_hole()
+    async with tcp_server(echo) as server:
+        hosts = [listener.getsockname(), ("127.0.0.1", unused_port()), ("127.0.0.1", server.port)]
+
+        async def look_up(*_: object, **__: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", host) for host in hosts]
+
+        monkeypatch.setattr(trio.socket, "getaddrinfo", look_up)
+        reach, traffic = Reach(AllowedTargets.parse(("loopback",))), Traffic()
+        opened = len(os.listdir("/proc/self/fd"))
+        for limit_s in (2.0, 0.1):  # the second time it is not even tried
+            with trio.fail_after(limit_s):
+                (await reach.connect("several.test", 80, traffic)).close()
+        assert traffic.connected == 2
+        hosts[:] = [listener.getsockname(), ("127.0.0.1", unused_port())]
+        with trio.move_on_after(0.2) as scope:
+            await Reach(AllowedTargets.parse(("loopback",))).connect("several.test", 80, traffic)
+        assert scope.cancelled_caught
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert len(os.listdir("/proc/self/fd")) <= opened + 1  # the server's end of the last one
+    for sock in (listener, *fillers):
+        sock.close()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 
+from ha_stress.base.limits import ANSWER_BYTES_MAX
 from ha_stress.tasks.checks import parse_check
 from tests.engine_support import part, share, unused_port
 from tests.exchange_support import (
@@ -139,6 +140,34 @@ async def test_every_failure_has_its_kind() -> None:
         texts = {complaint.kind: complaint.text for complaint in rig.complaints}
         assert "403" in texts["ws_rejected"]
         assert "1011 overloaded" in texts["ws_close"]
+
+
+async def test_a_subprotocol_is_offered_and_an_extension_that_nobody_here_has_is_not() -> None:
+    asked: list[tuple[tuple[str, ...], bool]] = []
+
+    async def choose(request: Any) -> None:
+        names = {name.lower() for name, _ in request.headers}
+        asked.append((tuple(request.proposed_subprotocols), b"sec-websocket-extensions" in names))
+        socket = await request.accept(subprotocol=request.proposed_subprotocols[-1])
+        await socket.send_message(await socket.get_message())
+
+    headers = (("Sec-WebSocket-Protocol", "mqtt, graphql-ws"), ("Sec-WebSocket-Extensions", "permessage-deflate"))
+    async with websocket_server(choose) as server, exchange_rig() as rig:
+        await rig.pool.apply([share(server.ws, part(50, 1), body=b"x", headers=headers)])
+        books = await rig.settled()
+        assert (books.completed, books.failed) == (1, {})
+        assert asked == [(("mqtt", "graphql-ws"), False)]
+
+
+async def test_a_message_that_is_too_large_is_not_the_target_closing() -> None:
+    async def answer_at_length(request: Any) -> None:
+        socket = await request.accept()
+        await socket.get_message()
+        await socket.send_message(bytes(ANSWER_BYTES_MAX + 1))
+
+    async with websocket_server(answer_at_length) as server, exchange_rig() as rig:
+        await rig.pool.apply([share(server.ws, part(50, 1), body=b"x")])
+        assert (await rig.settled()).failed == {"too_large": 1}
 
 
 async def test_wss_needs_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ha_stress.engines import histogram
-from ha_stress.engines.histogram import COUNTS_LEN, HIGHEST_US, Recorder
+from ha_stress.engines.histogram import Recorder
+from ha_stress.tasks.buckets import COUNTS_LEN, HIGHEST_US, index_of
 
 WANTED = [50, 90, 99, 99.9, 100]
 values = st.one_of(st.integers(0, 5_000), st.integers(0, HIGHEST_US))
@@ -20,7 +21,7 @@ def test_our_list_of_counts_is_as_long_as_the_librarys() -> None:
 
 @given(value=values)
 def test_a_value_goes_where_the_library_would_put_it(value: int) -> None:
-    assert histogram.index_of(value) == histogram.new_histogram().get_counts_array_index(value)
+    assert index_of(value) == histogram.new_histogram().get_counts_array_index(value)
 
 
 @settings(max_examples=50, deadline=None)

@@ -37,6 +37,8 @@ def test_what_a_scenario_may_define(more: str) -> None:
         ("", "scenario shop.py does not define `async def scenario(user)`"),
         ("def scenario(user): pass", "scenario shop.py does not define `async def scenario(user)`"),
         ("async def scenario(): pass", "scenario shop.py does not define `async def scenario(user)`"),
+        ("async def scenario(user): yield", "scenario shop.py does not define `async def scenario(user)`"),
+        ("class scenario: pass", "scenario shop.py does not define `async def scenario(user)`"),
         ("scenario = None", "scenario shop.py does not define `async def scenario(user)`"),
         ("a\0b", "scenario shop.py "),
         (GOOD + "def setup(a, b): pass", "scenario shop.py: setup takes nothing, or a guest"),

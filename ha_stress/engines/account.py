@@ -1,13 +1,21 @@
-"""The running books of one revision in one engine, cut into reports."""
+"""The running books of one revision in one engine, cut into reports.
+
+one request     the account is what the hot path counts in
+a mix           it counts in a tally for each request, and the account is their sum: neither is slower than the other
+a scenario      the account counts runs, and a tally for each name the requests that the runs make
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from math import inf
 from typing import Any, Final, Protocol
 
-from ha_stress.engines.histogram import Recorder
+from ha_stress.base.limits import REQUEST_STATUSES_MAX
+from ha_stress.engines.histogram import Recorder, Sparse
 from ha_stress.tasks.checking import Compiled, compiled, with_implied
+from ha_stress.tasks.figures import place_of
 
 #: What a task without checks is held to.
 IMPLIED: Final = compiled(with_implied(()))
@@ -23,12 +31,11 @@ class Source(Protocol):
     def exhausted(self) -> bool: ...
 
 
-class Account:
-    """Counters since the last cut, and the source of the requests they count. The hot path increments the fields directly.
+class Tally:
+    """What happened since the last cut. The hot path increments the fields directly.
 
-    `under_way` is over the whole life: started and neither completed nor failed. An arrival that waits for its
-    connection is in `waiting` only: it is neither intended nor started until it is sent or its attempt has failed, so
-    that intended == started + dropped holds in every report.
+    An arrival that waits for its connection is in `waiting` only: it is neither intended nor started until it is sent or
+    its attempt has failed, so that intended == started + dropped holds in every report.
 
     Latencies of what was due before `measured_from_s` are not recorded. In the closed model a request is due when it is
     sent, so only service times are. Whoever looks at more of a response than its status fills `wrong` and `failed_checks`;
@@ -38,12 +45,9 @@ class Account:
     __slots__ = (
         "bytes_in",
         "bytes_out",
-        "checks",
-        "closed",
         "closed_model",
         "completed",
         "connected",
-        "cursor",
         "dropped",
         "failed",
         "failed_checks",
@@ -52,15 +56,93 @@ class Account:
         "response",
         "response_counts",
         "retried",
-        "revision",
         "service",
         "service_counts",
         "started",
         "statuses",
-        "task",
-        "under_way_before",
         "waiting",
         "wrong",
+    )
+
+    def __init__(
+        self, response: Recorder, service: Recorder | Sparse, *, measured_from_s: float, closed_model: bool
+    ) -> None:
+        self.measured_from_s = measured_from_s
+        self.closed_model = closed_model
+        self.waiting = 0
+        self.response, self.service = response, service
+        self.response_counts, self.service_counts = response.counts, service.counts  # for the hot path
+        self.clear()
+
+    def clear(self) -> None:
+        self.started = self.completed = self.dropped = self.late = self.bytes_in = self.bytes_out = 0
+        self.wrong = self.retried = self.connected = 0
+        self.failed: defaultdict[str, int] = defaultdict(int)
+        self.statuses: defaultdict[int, int] = defaultdict(int)
+        self.failed_checks: defaultdict[str, int] = defaultdict(int)
+
+    @property
+    def touched(self) -> bool:
+        numbers = (self.started, self.completed, self.dropped, self.bytes_in, self.bytes_out, self.wrong)
+        return any(numbers) or bool(self.failed or self.connected or self.retried)
+
+    @property
+    def ended(self) -> int:
+        return self.completed + sum(self.failed.values())
+
+    def check_statuses(self, checks: Compiled) -> None:
+        """A check of the status needs no look at each response: the counts say all."""
+        for status, count in self.statuses.items():
+            failing = checks.by_status.get(status, ())
+            self.wrong += count if failing else 0
+            for text in failing:
+                self.failed_checks[text] += count
+
+    def take(self, other: Tally) -> None:
+        """Add what another one has counted, but for its latencies."""
+        self.started += other.started
+        self.completed += other.completed
+        self.dropped += other.dropped
+        self.late += other.late
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+        self.wrong += other.wrong
+        self.retried += other.retried
+        self.connected += other.connected
+        _add(self.failed, other.failed)
+        _add(self.statuses, other.statuses)
+        _add(self.failed_checks, other.failed_checks)
+
+    def figures(self) -> dict[str, Any]:
+        """As a plain `RequestFigures`, whose histogram is still to be encoded; the service times begin again."""
+        return {
+            "started": self.started,
+            "completed": self.completed,
+            "wrong": self.wrong,
+            "failed": dict(self.failed),
+            "statuses": _told(self.statuses),
+            "service": self.service.drain(),
+        }
+
+
+class Account(Tally):
+    """The counters of a revision, and the source of the requests they count.
+
+    `names` are those of a mix, one for each of its requests, which count in `tallies`; requests of one name share one. A
+    scenario asks for the tally of a name with `step`. `under_way` is over the whole life: started and neither completed
+    nor failed.
+    """
+
+    __slots__ = (
+        "_named",
+        "_parts",
+        "checks",
+        "closed",
+        "cursor",
+        "revision",
+        "tallies",
+        "task",
+        "under_way_before",
     )
 
     def __init__(
@@ -72,46 +154,61 @@ class Account:
         checks: Compiled = IMPLIED,
         measured_from_s: float = -inf,
         closed_model: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
+        service = Sparse() if names else Recorder()  # of a mix: nothing is recorded there
+        super().__init__(Recorder(), service, measured_from_s=measured_from_s, closed_model=closed_model)
         self.task = task
         self.revision = revision
         self.cursor = cursor
         self.checks = checks
-        self.measured_from_s = measured_from_s
-        self.closed_model = closed_model
-        self.under_way_before = 0
-        self.waiting = 0
-        self.response = Recorder()
-        self.service = Recorder()
-        self.response_counts, self.service_counts = self.response.counts, self.service.counts  # for the hot path
-        self._clear()
+        self.under_way_before = self.closed = 0
+        self._named: dict[str, Tally] = {name: self._tally(self.response) for name in names}
+        self._parts = tuple(self._named.values())
+        self.tallies = [self._named[name] for name in names]
 
-    def _clear(self) -> None:
-        self.started = self.completed = self.dropped = self.late = self.bytes_in = self.bytes_out = 0
-        self.wrong = self.retried = self.connected = self.closed = 0
-        self.failed: defaultdict[str, int] = defaultdict(int)
-        self.statuses: defaultdict[int, int] = defaultdict(int)
-        self.failed_checks: defaultdict[str, int] = defaultdict(int)
+    def _tally(self, response: Recorder) -> Tally:
+        return Tally(response, Sparse(), measured_from_s=self.measured_from_s, closed_model=self.closed_model)
+
+    def step(self, name: str) -> Tally:
+        """Where a scenario counts its requests of this name."""
+        tally = self._named.get(name)
+        if tally is None:
+            tally = self._named.setdefault(place_of(name, self._named), self._tally(self.response))
+        return tally
 
     @property
     def under_way(self) -> int:
-        return self.under_way_before + self.started - self.completed - sum(self.failed.values())
+        now = sum(part.started - part.ended for part in self._parts)
+        return self.under_way_before + self.started - self.ended + now
+
+    @property
+    def activity(self) -> int:
+        """Requests that were sent and answered since the last cut."""
+        return sum(one.started + one.completed for one in (self, *self._parts))
 
     @property
     def settled(self) -> bool:
         """Whether every arrival of this revision has been taken and none is waiting or under way."""
-        return self.cursor.exhausted and not self.waiting and not self.under_way
+        if not self.cursor.exhausted or self.waiting or any(part.waiting for part in self._parts):
+            return False
+        return not self.under_way
 
     @property
     def changed(self) -> bool:
-        numbers = (self.started, self.completed, self.dropped, self.bytes_in, self.bytes_out, self.closed)
-        return any(numbers) or bool(self.failed or self.connected or self.retried)
+        return self.touched or bool(self.closed) or any(tally.touched for tally in self._named.values())
 
     def cut(self, engine: int, second: int, cpu_us: int = 0) -> dict[str, Any]:
-        """A report of what happened since the last cut, as a plain dict; the counters begin again at zero."""
+        """A report of what happened since the last cut, as a plain dict; the counters begin again at zero.
+
+        Of a mix it has no service times of the whole: they are the sum of those of `requests`, for the node to make.
+        """
+        self.under_way_before = self.under_way
         if self.checks.only_status:
-            self._check_statuses()
-        service_us = self.service.drain()
+            for tally in self._parts or (self,):
+                tally.check_statuses(self.checks)
+        requests = self._cut_named()
+        service_us = None if self._parts else self.service.drain()
         report = {
             "t": "report",
             "engine": engine,
@@ -137,15 +234,33 @@ class Account:
             },
             "response_us": service_us if self.closed_model else self.response.drain(),
             "service_us": service_us,
+            "requests": requests,
         }
-        self.under_way_before = self.under_way
-        self._clear()
+        self.clear()
+        self.closed = 0
         return report
 
-    def _check_statuses(self) -> None:
-        """A check of the status needs no look at each response: the counts say all."""
-        for status, count in self.statuses.items():
-            failing = self.checks.by_status.get(status, ())
-            self.wrong += count if failing else 0
-            for text in failing:
-                self.failed_checks[text] += count
+    def _cut_named(self) -> dict[str, dict[str, Any]]:
+        """The figures by name; those of a mix become ours, too."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, tally in self._named.items():
+            if not tally.touched:
+                continue
+            found[name] = tally.figures()
+            if self._parts:
+                self.take(tally)
+            tally.clear()
+        return found
+
+
+def _add(counts: defaultdict[Any, int], more: defaultdict[Any, int]) -> None:
+    for key, count in more.items():
+        counts[key] += count
+
+
+def _told(statuses: defaultdict[int, int]) -> dict[str, int]:
+    """By status; where there are too many, the rarest by their class: 4xx."""
+    told: defaultdict[str, int] = defaultdict(int)
+    for number, (status, count) in enumerate(sorted(statuses.items(), key=lambda item: -item[1])):
+        told[str(status) if number < REQUEST_STATUSES_MAX else f"{status // 100}xx"] += count
+    return dict(told)

@@ -63,6 +63,8 @@ class Answer:
     def close(self) -> None:
         """Parser and callbacks refer to each other, and the collector of garbage is off."""
         del self._parser, self._feed
+        if self._only is not None:
+            self._only.close()
 
     @property
     def again(self) -> bool:
@@ -113,7 +115,7 @@ class Answer:
         """An answer to a HEAD ends with its headers, whatever they say."""
         only = self._only = self._only or HeadersOnly()
         try:
-            only.parser.feed_data(data)
+            only.feed(data)
         finally:
             if only.final:
                 self.status, self._keep_alive, self.done, self._begun = only.status, only.keep_alive, True, 1

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
 
 from ha_stress.base.limits import CHECKED_BODY_BYTES_MAX, CHECKED_HEADERS_MAX
 from ha_stress.tasks.checking import Compiled, failures
 
+#: Codings, as `zlib` names their formats. Deflate some servers wrongly understand to be without its frame.
+_FORMATS: Final = {
+    b"gzip": (16 + zlib.MAX_WBITS,),
+    b"x-gzip": (16 + zlib.MAX_WBITS,),
+    b"deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),
+}
+
 
 class Body(bytes):
-    """The beginning of a body that is too long to be kept; its length is that of the whole."""
+    """What the checks see of a body of which they do not see all that was transferred; its length is that of the whole."""
 
     size = 0
 
     def __len__(self) -> int:
         return self.size
+
+
+def plain(headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """The body without its coding, if that is gzip or deflate: at most what is kept of one, and with the length of what was
+    transferred. One in another coding, or broken, stays as it is."""
+    coding = next((value for name, value in headers if name.lower() == b"content-encoding"), b"")
+    for bits in _FORMATS.get(coding.strip().lower(), ()):
+        with suppress(zlib.error):
+            found = Body(zlib.decompressobj(bits).decompress(bytes(body), CHECKED_BODY_BYTES_MAX))
+            found.size = len(body)
+            return found
+    return body
 
 
 class Collector:
@@ -30,7 +52,7 @@ class Collector:
 
     def attach(self, callbacks: Any) -> None:
         """Have `callbacks` hand over what the checks need, and no more: each call from the parser costs."""
-        if self._checks.needs_headers:
+        if self._checks.needs_headers or self._checks.needs_body:  # of a body its coding
             callbacks.on_header = self.header
         if self._checks.needs_body:
             callbacks.on_body = self.body
@@ -62,4 +84,4 @@ class Collector:
         if self._size > self._kept:
             body = Body(body)
             body.size = self._size
-        return failures(self._checks, status, self._headers, body, latency_ms)
+        return failures(self._checks, status, self._headers, plain(self._headers, body), latency_ms)

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ha_stress.engines import failures
 from ha_stress.engines.answer import Answer
 from ha_stress.engines.clock import now
-from ha_stress.engines.histogram import index_of
+from ha_stress.tasks.buckets import index_of
 
 if TYPE_CHECKING:
-    from ha_stress.engines.account import Account
+    from ha_stress.engines.account import Tally
     from ha_stress.engines.checking import Collector
     from ha_stress.engines.http1 import Prepared
     from ha_stress.engines.origin import Origin
@@ -68,7 +68,7 @@ class Connection:
         self.send: Callable[[Any], int] = sock.send if origin.tls is None else self._send_record
         self._recv: Callable[[int], bytes] = sock.recv
         self._stamps = origin.lane.stamps
-        self.account: Account | None = None
+        self.account: Tally | None = None
         self.user: User | None = None
         self.answer = Answer(origin.lane.new_collector())
         self._out: bytes | memoryview = b""
@@ -77,7 +77,7 @@ class Connection:
 
     # Sending; the usual case, a whole request in one call on an idle connection, is in `Lane.fire`
 
-    def begin(self, prepared: Prepared, account: Account, due_s: float, user: User | None, begun_s: float) -> None:
+    def begin(self, prepared: Prepared, account: Tally, due_s: float, user: User | None, begun_s: float) -> None:
         """The first request on a new connection; `account` counts it as waiting until it is handed over."""
         self.prepared = prepared
         self.account = account
@@ -108,7 +108,7 @@ class Connection:
         count: int = self.sock.send(memoryview(data)[:TLS_SEND_BYTES] if len(data) > TLS_SEND_BYTES else data)
         return count
 
-    def _hand_over(self, account: Account, moment: float) -> None:
+    def _hand_over(self, account: Tally, moment: float) -> None:
         """The kernel has taken the first bytes of a request that had to wait for that."""
         self._connect_s = moment - self.sent_s
         self.sent_s = moment
@@ -151,7 +151,7 @@ class Connection:
         self.handed = False
         self._stopped(error, self.sent_s)
 
-    def _retry(self, account: Account) -> None:
+    def _retry(self, account: Tally) -> None:
         """The target closed the idle connection and nothing of this request has left: it goes out on a new one."""
         account.retried += 1
         user, self.user, self.account = self.user, None, None
@@ -230,7 +230,7 @@ class Connection:
         while self.sock is not None and self.sock.pending():  # decrypted already: the descriptor will not say so
             self.on_readable(mask)
 
-    def _take(self, account: Account, data: bytes, mask: int, moment: float) -> None:
+    def _take(self, account: Tally, data: bytes, mask: int, moment: float) -> None:
         """A part of a response, or all of one that is not as the last one was."""
         answer = self.answer
         wrong = answer.take(data, to_head=self.prepared.head)
@@ -241,7 +241,7 @@ class Connection:
         else:
             self._stamps.watch(moment)
 
-    def _complete(self, account: Account, data: bytes, moment: float, *, reusable: bool) -> None:
+    def _complete(self, account: Tally, data: bytes, moment: float, *, reusable: bool) -> None:
         """Count the response. `reusable`: the target gave no sign that it closes the connection, or that it is confused."""
         if not self.handed:  # an answer before the question
             self._hand_over(account, moment)
@@ -271,7 +271,7 @@ class Connection:
             self.account = None
             self.origin.idle[self] = None
 
-    def _check(self, account: Account, collector: Collector, moment: float) -> bool:
+    def _check(self, account: Tally, collector: Collector, moment: float) -> bool:
         """Whether all checks pass; what fails is counted."""
         failed = collector.failures(self.answer.status, (moment - self.sent_s) * 1e3)
         for text in failed:
@@ -279,7 +279,7 @@ class Connection:
         account.wrong += 1 if failed else 0
         return not failed
 
-    def _go_on(self, account: Account, user: User, moment: float) -> None:
+    def _go_on(self, account: Tally, user: User, moment: float) -> None:
         """A user has its answer: it sends its next request at once, or thinks."""
         users = user.users
         if moment >= users.horizon_s:

@@ -21,7 +21,7 @@ from ha_stress.engines.clock import now
 from ha_stress.engines.connection import Connection
 
 if TYPE_CHECKING:
-    from ha_stress.engines.account import Account
+    from ha_stress.engines.account import Tally
     from ha_stress.engines.http1 import Prepared
     from ha_stress.engines.origin import Origin
     from ha_stress.engines.resolve import Address
@@ -51,7 +51,7 @@ class Dial:
     )
 
     def __init__(
-        self, origin: Origin, prepared: Prepared, account: Account, due_s: float, user: User | None, moment: float
+        self, origin: Origin, prepared: Prepared, account: Tally, due_s: float, user: User | None, moment: float
     ) -> None:
         self.account = account
         self.over = False
@@ -77,19 +77,19 @@ class Dial:
         self._try_next(now())
 
     def _try_next(self, moment: float) -> None:
-        refused: OSError | None = None
+        refused = ""  # not the exception: it would refer to this frame, and the collector of garbage is off
         while self._left:
             address = self._left.pop(0)
             try:
                 self._attempt(*address)
             except OSError as error:
-                refused = error
+                refused = failures.kind_of(error, connected=False)
                 continue
             wait_s = min(NEXT_ADDRESS_S, NEXT_ADDRESS_SHARE * self._prepared.timeout_s)
             self._next_s = moment + wait_s if self._left else self._begun_s + self._prepared.timeout_s
             return
-        if not self._attempts and refused is not None:
-            self.fail(failures.kind_of(refused, connected=False))
+        if refused and not self._attempts:
+            self.fail(refused)
 
     def _attempt(self, family: int, address: Any) -> None:
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)

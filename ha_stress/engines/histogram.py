@@ -1,36 +1,23 @@
-"""Latency histograms: 1 us to 1 h, three significant digits, in the layout of HdrHistogram.
+"""Recording latencies, in microseconds: see `tasks.buckets` for the layout.
 
 The hot path is a plain list increment. Recording through the library's `record_value` costs 0.6 us a value on the
 development machine, this one 0.1 us; an engine records two values per response. Once a second the list is turned into the
 library's V2 blob (base64), which is what travels, merges exactly, and is read by every HdrHistogram tool.
-
-    value < 2048            index = value
-    value of n > 11 bits    index = (n - 11) * 1024 + (value >> (n - 11))
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from ha_stress.tasks.buckets import COUNTS_LEN, DIGITS, HIGHEST_US, LOWEST_US, index_of
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
 
-LOWEST_US: Final = 1
-HIGHEST_US: Final = 3_600_000_000
-DIGITS: Final = 3
-#: Length of the list of counts: as the library computes it for the three values above.
-COUNTS_LEN: Final = 23_552
 _CHUNK: Final = 1_024
-
-
-def index_of(value_us: int) -> int:
-    """The place of a value in the list of counts. `Recorder.record` and the engine's hot path repeat this inline."""
-    if value_us < 2048:
-        return max(value_us, 0)
-    shift = min(value_us, HIGHEST_US).bit_length() - 11
-    return (shift << 10) + (min(value_us, HIGHEST_US) >> shift)
 
 
 class Recorder:
@@ -71,6 +58,37 @@ class Recorder:
         blob: bytes = histogram.encode()
         histogram.encoder = None  # they refer to each other, and an engine's collector is off
         return blob
+
+
+class Sparse:
+    """The same, as large as there are different values in it. Encoding one takes 0.1 ms; where there are many of them the
+    engine leaves that to its node."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self) -> None:
+        self.counts: defaultdict[int, int] = defaultdict(int)
+
+    def record(self, value_us: int) -> None:
+        self.counts[index_of(value_us)] += 1
+
+    def drain(self) -> dict[int, int]:
+        """Counts by index since the last drain."""
+        drained = dict(self.counts)
+        self.counts.clear()
+        return drained
+
+
+def blob_of(counts: Mapping[int, int]) -> bytes:
+    """What `Sparse` counted as a blob; b"" for nothing."""
+    if not counts:
+        return b""
+    histogram = new_histogram()
+    for index, count in counts.items():
+        histogram.counts[index] = count
+    histogram.set_internal_tacking_values(min(counts), max(counts), sum(counts.values()))
+    blob: bytes = histogram.encode()
+    return blob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -28,6 +28,8 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 class Prepared:
     """One request of a task, made ready: where it goes, and its bytes, built once.
 
+    `place` is its place among the requests of its task.
+
     `whole` is an answer that came in one piece and was right in every way, `whole_status` its status: the same bytes at the
     same place mean the same, so they need no parsing.
     """
@@ -38,6 +40,7 @@ class Prepared:
         "incomplete",
         "origin",
         "payload",
+        "place",
         "port",
         "size",
         "timeout_s",
@@ -46,7 +49,8 @@ class Prepared:
         "whole_status",
     )
 
-    def __init__(self, request: HttpRequest, task: str, blobs: Mapping[str, bytes]) -> None:
+    def __init__(self, request: HttpRequest, task: str, blobs: Mapping[str, bytes], place: int = 0) -> None:
+        self.place = place
         #: The stored body that it names is not there, so it cannot be sent.
         self.incomplete = bool(request.body_blob) and request.body_blob not in blobs
         if request.body_blob and not self.incomplete:
@@ -86,27 +90,41 @@ def request_bytes(request: HttpRequest, task: str = "") -> bytes:
 
 
 class HeadersOnly:
-    """Parser callbacks for a response of which only the headers count: one to a HEAD, or the beginning of a long one.
-    `final` is set once they are complete; informational answers (1xx) before them are passed over."""
+    """A response of which only the headers count: one to a HEAD, or the beginning of a long one. `final` is set once they
+    are complete; informational answers (1xx) before them are passed over. `close` it if they never were."""
 
     def __init__(self) -> None:
-        self.parser = HttpResponseParser(self)
+        self._parser: Any = HttpResponseParser(self)
         self.final = False
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self._version = ""
         self._body = False
+
+    def feed(self, data: bytes) -> None:
+        """PARSER_ERRORS for bytes that are not HTTP; nothing more may be fed once it is final."""
+        try:
+            self._parser.feed_data(data)
+        finally:
+            if self.final:
+                self.close()
+
+    def close(self) -> None:
+        """Parser and callbacks refer to each other, and the collector of garbage is off."""
+        self._parser = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.final:
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        status = self.parser.get_status_code()
+        status = self._parser.get_status_code()
         if status < 200 and status != SWITCHING_PROTOCOLS:
             self.headers.clear()
         elif not self.final:
             self.final = True
             self.status = status
+            self._version = self._parser.get_http_version()
 
     def on_body(self, _data: bytes) -> None:
         self._body = True
@@ -114,27 +132,30 @@ class HeadersOnly:
     def on_message_begin(self) -> None:
         self._body = self._body or self.final
 
-    def _has(self, name: bytes) -> bool:
-        return any(one == name for one, _ in self.headers)
+    def _tokens(self, name: bytes) -> list[bytes]:
+        """What the headers of this name list, in lower case."""
+        values = [value.lower() for one, value in self.headers if one == name]
+        return [token.strip() for value in values for token in value.split(b",")]
 
     @property
     def keep_alive(self) -> bool:
         """Whether the connection may be used again, after an answer to a HEAD: one with a body is no such answer."""
-        values = [value.lower() for name, value in self.headers if name == b"connection"]
-        tokens = {token.strip() for value in values for token in value.split(b",")}
+        tokens = self._tokens(b"connection")
         if self.status == SWITCHING_PROTOCOLS or b"close" in tokens or self._body:
             return False
-        return self.parser.get_http_version() != "1.0" or b"keep-alive" in tokens
+        return self._version != "1.0" or b"keep-alive" in tokens
 
     @property
     def ends_with_connection(self) -> bool:
         """Whether the headers give the body no other end than that of the connection."""
-        return self.final and not self._has(b"content-length") and not self._has(b"transfer-encoding")
+        codings = self._tokens(b"transfer-encoding")
+        return self.final and (codings[-1] != b"chunked" if codings else not self._tokens(b"content-length"))
 
 
 def read_head(data: bytes) -> HeadersOnly:
     """What the beginning of a response says. Bytes that are not HTTP leave `final` false."""
     head = HeadersOnly()
     with contextlib.suppress(*PARSER_ERRORS):  # what was understood before the error stands
-        head.parser.feed_data(data)
+        head.feed(data)
+    head.close()
     return head

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ha_stress.engines.account import Account
+from ha_stress.engines.account import Account, Tally
 from ha_stress.engines.checking import Collector
 from ha_stress.engines.clock import now
 from ha_stress.engines.connection import LATE_S, Connection
@@ -18,6 +18,8 @@ from ha_stress.engines.stamps import Stamps
 from ha_stress.engines.users import User, Users
 from ha_stress.tasks.checking import compiled, with_implied
 from ha_stress.tasks.checks import Subject
+from ha_stress.tasks.protocols import requests_of
+from ha_stress.tasks.request_names import names_of
 from ha_stress.tasks.schedule import Part, TaskShare
 from ha_stress.tasks.turns import number_of_user, turns
 
@@ -70,13 +72,15 @@ class Lane:
         #: Whether the same answer is right whenever it comes.
         self.repeatable = not any(check.subject is Subject.LATENCY for check in share.checks)
         self.origins: dict[tuple[bool, str, int], Origin] = {}
-        requests = [Prepared(request, share.task, blobs or {}) for request in (share.request, *share.mix)]
+        every = requests_of(share)
+        self._names = names_of(every) if share.mix else ()
+        requests = [Prepared(request, share.task, blobs or {}, place) for place, request in enumerate(every)]
         for prepared in requests:
             key = prepared.tls, prepared.host, prepared.port
             if key not in self.origins:
                 self.origins[key] = Origin(self, prepared, resolver, allowed)
             prepared.origin = self.origins[key]
-        self.table = [requests[index] for index in turns([one.weight for one in (share.request, *share.mix)])]
+        self.table = [requests[index] for index in turns([one.weight for one in every])]
         self.timeout_s = min(prepared.timeout_s for prepared in requests)
 
     # What the node wants
@@ -118,6 +122,7 @@ class Lane:
             checks=self._checks,
             measured_from_s=self._measured_from_s,
             closed_model=closed_model,
+            names=self._names,
         )
         if isinstance(source, Users):
             source.account = account
@@ -162,7 +167,8 @@ class Lane:
             return
         if len(self.table) > 1:
             for due_s, number in source.take_numbered(moment, BURST_MAX):
-                self._send(self.table[number % len(self.table)], account, due_s, None)
+                prepared = self.table[number % len(self.table)]
+                self._send(prepared, account.tallies[prepared.place], due_s, None)
             return
         prepared = self.table[0]
         idle, payload, size = prepared.origin.idle, prepared.payload, prepared.size
@@ -190,9 +196,10 @@ class Lane:
         for user in users.take(moment, BURST_MAX):
             number = number_of_user(user.number, users.total, user.iteration)
             user.iteration += 1
-            self._send(self.table[number % len(self.table)], account, now(), user)
+            prepared = self.table[number % len(self.table)]
+            self._send(prepared, account.tallies[prepared.place] if account.tallies else account, now(), user)
 
-    def _send(self, prepared: Prepared, account: Account, due_s: float, user: User | None) -> None:
+    def _send(self, prepared: Prepared, account: Tally, due_s: float, user: User | None) -> None:
         """As above, of a task in which it is not always the same request, or not always the same sender."""
         origin = prepared.origin
         if not origin.idle:
@@ -219,7 +226,7 @@ class Lane:
         if count != prepared.size:
             connection.rest(count)
 
-    def _open_or_drop(self, prepared: Prepared, account: Account, due_s: float) -> None:
+    def _open_or_drop(self, prepared: Prepared, account: Tally, due_s: float) -> None:
         if self.busy >= self.in_flight_max:
             account.dropped += 1
             return

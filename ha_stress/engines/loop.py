@@ -191,7 +191,7 @@ class Loop:
             return
         before, self._cpu_s = self._cpu_s, time.process_time()
         cpu_us = round((self._cpu_s - before) * 1e6)
-        weights = [account.started + account.completed + 1 for account in changed]
+        weights = [account.activity + 1 for account in changed]
         for account, weight in zip(changed, weights, strict=True):
             self._say(account.cut(self._engine, second_of_report(), cpu_us * weight // sum(weights)))
 

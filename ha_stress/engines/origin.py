@@ -12,7 +12,7 @@ from ha_stress.engines.resolve import Address, Resolver, literal
 
 if TYPE_CHECKING:
     from ha_stress.base.targets import AllowedTargets
-    from ha_stress.engines.account import Account
+    from ha_stress.engines.account import Tally
     from ha_stress.engines.connection import Connection
     from ha_stress.engines.http1 import Prepared
     from ha_stress.engines.lane import Lane
@@ -58,7 +58,7 @@ class Origin:
         self._addresses: list[Address] = self._permitted(fixed or [])
         self._looked_up_s = inf if fixed else -inf
 
-    def open(self, prepared: Prepared, account: Account, due_s: float, user: User | None) -> None:
+    def open(self, prepared: Prepared, account: Tally, due_s: float, user: User | None) -> None:
         """Get a connection for this request, which waits for it."""
         moment = now()
         if moment - self._looked_up_s > ADDRESSES_FRESH_S and not self._looking_up:

@@ -9,7 +9,7 @@ Crash-only: an engine that ends by itself takes `EnginePool.run` down with `Engi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import trio
@@ -18,8 +18,11 @@ from ha_stress import log
 from ha_stress.base.errors import HaStressError
 from ha_stress.base.limits import ENGINE_REPORTS_UNREAD_MAX
 from ha_stress.engines import control
+from ha_stress.engines.exchange.reasons import first_of
+from ha_stress.engines.named import histograms_of, requests_of
 from ha_stress.engines.process import EngineProcess, Kind, kind_of, start
 from ha_stress.tasks.digests import digests_of
+from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.ledger import Counters
 from ha_stress.tasks.schedule import TaskShare
 
@@ -43,7 +46,8 @@ class EngineReport:
     """What one engine accounted for in one revision of one task since its last report about it.
 
     `second` is the Unix second at which it was cut; the histograms are HdrHistogram V2 blobs in microseconds, of
-    completed requests only (failures are in the counters). Exchange engines are numbered after the fast ones.
+    completed requests only (failures are in the counters). Exchange engines are numbered after the fast ones. `requests`
+    are the figures by name, where there are several.
     """
 
     engine: int
@@ -53,6 +57,7 @@ class EngineReport:
     counters: Counters
     response_us: bytes
     service_us: bytes
+    requests: Mapping[str, RequestFigures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +126,7 @@ class EnginePool:
             died, others = group.split(EngineDied)
             if died is None or others is not None:
                 raise
-            raise _first(died) from None
+            raise first_of(died) from None
         finally:
             self._nursery = None
             await self._end()
@@ -193,14 +198,16 @@ class EnginePool:
         engine.tell_go()
 
     def _report(self, engine: EngineProcess, message: dict[str, Any]) -> EngineReport:
+        response_us, service_us = histograms_of(message)
         return EngineReport(
             engine=message["engine"] + (self._count if engine.kind is Kind.EXCHANGE else 0),
             task=message["task"],
             revision=message["revision"],
             second=message["second"],
             counters=Counters(**message["counters"]),
-            response_us=message["response_us"],
-            service_us=message["service_us"],
+            response_us=response_us,
+            service_us=service_us,
+            requests=requests_of(message),
         )
 
     async def _end(self) -> None:
@@ -215,10 +222,3 @@ class EnginePool:
                 if engine.process.poll() is None:
                     engine.process.kill()
                     await engine.process.wait()
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from ha_stress.engines.account import Account
+from ha_stress.engines import failures
+from ha_stress.engines.account import Account, Tally
 from ha_stress.engines.clock import now
 from ha_stress.engines.users import User
+
+if TYPE_CHECKING:
+    from ha_stress.engines.exchange.steps import Step, Steps
 
 #: An arrival sent later than this after its schedule counts as late, as in the fast engine.
 LATE_S: Final = 0.010
 
 #: The arrival that the running task works for: a library that sends for it does not hand it through.
 CURRENT: ContextVar[Arrival] = ContextVar("CURRENT")
+#: And the request of a scenario that it sends, if it is one.
+SENDING: ContextVar[Step | None] = ContextVar("SENDING", default=None)
 
 
 class Arrival:
     """`number` is its place in the whole task (what request, what row of data); `due_s` when it was due, `sent_s` when
     its first byte was handed to the network. In the closed model it is one of a `user`.
 
-    Until it is sent, or has failed before that, it is in `account.waiting` only: neither intended nor started.
+    Until it is sent, or has failed before that, it is in `tally.waiting` only: neither intended nor started. `tally` is
+    where its account counts it, `steps` are the requests that it makes if it is a run of a scenario.
     """
 
-    __slots__ = ("account", "due_s", "number", "scope", "sent", "sent_s", "settled", "user")
+    __slots__ = ("account", "due_s", "number", "scope", "sent", "sent_s", "settled", "steps", "tally", "user")
 
-    def __init__(self, account: Account, due_s: float, number: int, user: User | None = None) -> None:
+    def __init__(self, account: Account, tally: Tally, due_s: float, number: int, user: User | None = None) -> None:
         self.account = account
+        self.tally = tally
         self.due_s = due_s
         self.sent_s = due_s
         self.number = number
@@ -36,22 +44,24 @@ class Arrival:
         self.sent = False
         self.settled = False
         self.scope: trio.CancelScope | None = None
-        account.waiting += 1
+        self.steps: Steps | None = None
+        tally.waiting += 1
 
-    def begin(self) -> None:
-        """Its first byte is about to be sent; more calls do nothing."""
+    def begin(self, since_s: float | None = None) -> None:
+        """Its first byte is about to be sent; more calls do nothing. Where to connect is all that was asked for, that began
+        at `since_s`."""
         if self.sent or self.settled:
             return
         self._start()
-        self.sent_s = now()
+        self.sent_s = now() if since_s is None else since_s
         if self.sent_s - self.due_s > LATE_S:
-            self.account.late += 1
+            self.tally.late += 1
 
     def _start(self) -> None:
         if not self.sent:
             self.sent = True
-            self.account.waiting -= 1
-            self.account.started += 1
+            self.tally.waiting -= 1
+            self.tally.started += 1
 
     def elapsed_ms(self) -> float:
         """Service time so far."""
@@ -63,22 +73,29 @@ class Arrival:
             return
         self.begin()
         self.settled = True
-        account, moment = self.account, now()
-        account.completed += 1
+        self._end_steps(failures.CANCELLED)
+        tally, moment = self.tally, now()
+        tally.completed += 1
         if status is not None:
-            account.statuses[status] += 1
+            tally.statuses[status] += 1
         if wrong:
-            account.wrong += 1
+            tally.wrong += 1
             for text in wrong:
-                account.failed_checks[text] += 1
-        if self.due_s >= account.measured_from_s:
-            if not account.closed_model:
-                account.response.record(int((moment - self.due_s) * 1e6))
-            account.service.record(int((moment - self.sent_s) * 1e6))
+                tally.failed_checks[text] += 1
+        if self.due_s >= tally.measured_from_s:
+            if not tally.closed_model:
+                tally.response.record(int((moment - self.due_s) * 1e6))
+            tally.service.record(int((moment - self.sent_s) * 1e6))
 
     def fail(self, kind: str) -> None:
         if self.settled:
             return
         self.settled = True
         self._start()
-        self.account.failed[kind] += 1
+        self._end_steps(kind)
+        self.tally.failed[kind] += 1
+
+    def _end_steps(self, kind: str) -> None:
+        """What a run leaves under way has failed with it: so the names, too, have accounted for all once an arrival has."""
+        if self.steps is not None:
+            self.steps.end(kind)

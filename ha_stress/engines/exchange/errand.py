@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import traceback
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any, Final
@@ -24,7 +23,7 @@ from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines import control
 from ha_stress.engines.exchange.play import load
 from ha_stress.engines.exchange.reach import Reach, Traffic
-from ha_stress.engines.exchange.reasons import first_of
+from ha_stress.engines.exchange.reasons import first_of, traceback_of, words_of
 from ha_stress.engines.exchange.user import Guest, Session
 from ha_stress.tasks.scenario import Scenario
 from ha_stress.tasks.spec import HttpRequest
@@ -128,10 +127,10 @@ async def _answer(asked: dict[str, Any], settings: Mapping[str, Any], nursery: t
             returned = await _call(asked, settings, nursery)
             return _result(name, returned)
         return {"problem": f"{name} took longer than {timeout_s:g} s"}
-    except (Exception, SystemExit) as error:  # noqa: BLE001  the author's code may raise anything
+    except BaseException as error:  # noqa: BLE001  the author's code may raise anything
         first = first_of(error)
-        text = "".join(traceback.format_exception(error))[-COMPLAINT_CHARACTERS_MAX:]
-        return {"problem": f"{name} raised {type(first).__name__}: {first}"[:500], "text": text}
+        text = traceback_of(error)[-COMPLAINT_CHARACTERS_MAX:]
+        return {"problem": f"{name} raised {type(first).__name__}: {words_of(first)}"[:500], "text": text}
 
 
 async def _call(asked: dict[str, Any], settings: Mapping[str, Any], nursery: trio.Nursery) -> Any:
@@ -153,7 +152,7 @@ def _result(name: str, returned: Any) -> Result:
     if name != "setup":
         return {"data": ""}
     try:
-        text = json.dumps(returned)
+        text = json.dumps(returned, allow_nan=False)
     except (TypeError, ValueError) as error:
         return {"problem": f"setup returned what JSON cannot say: {error}"}
     if len(text) > SETUP_DATA_BYTES_MAX:

@@ -8,21 +8,31 @@ from typing import Final
 import trio
 
 from ha_stress.engines import failures
-from ha_stress.engines.account import Account
+from ha_stress.engines.account import Account, Tally
 from ha_stress.engines.clock import now
 from ha_stress.engines.exchange.arrival import CURRENT, Arrival
 from ha_stress.engines.exchange.interface import Exchange
 from ha_stress.engines.exchange.reach import Traffic
-from ha_stress.engines.exchange.reasons import first_of, kind_of
-from ha_stress.engines.exchange.watchdog import Blocked
+from ha_stress.engines.exchange.reasons import Failed, first_of, kind_of
 from ha_stress.engines.pacing import Cursor
-from ha_stress.engines.users import Users
+from ha_stress.engines.users import User, Users
 from ha_stress.tasks.checking import Compiled
+from ha_stress.tasks.protocols import requests_of
+from ha_stress.tasks.request_names import names_of
 from ha_stress.tasks.schedule import Part, TaskShare
 from ha_stress.tasks.turns import number_of_user
 
 #: Arrivals begun in one go before others get their turn.
 BURST_MAX: Final = 64
+_STUBBORN: Final = "the scenario goes on beyond its time limit: `except Exception` would let it end, `except` does not"
+
+#: What may fail at once, and does again as often as a user asks.
+_AT_ONCE: Final = frozenset(
+    {
+        *(failures.CONNECT_REFUSED, failures.CONNECT_TIMEOUT, failures.CONNECT_UNREACHABLE, failures.DNS, failures.TLS),
+        *(failures.NOT_ALLOWED, failures.LOCAL_LIMIT, failures.NO_DATA, failures.SCENARIO, failures.ASSERTION),
+    }
+)
 
 Source = Cursor | Users
 
@@ -53,10 +63,13 @@ class Lane:
         self.parked = parked
         self.started_s = started_s
         self.under_way: set[Arrival] = set()
+        self._overdue: set[Arrival] = set()
+        self._stubborn: dict[Arrival, User | None] = {}  # settled, and the code still runs; its user, until he is told
         self.exchanges: list[Exchange] = []
         self.turns: list[int] = [0]
         self._share = share
-        self._timeouts_s = [request.timeout_s for request in (share.request, *share.mix)]
+        self._timeouts_s = [request.timeout_s for request in requests_of(share)]
+        self._names = names_of(requests_of(share)) if share.mix else ()
         self._checks = checks
         self._engine, self._engines = engine, engines
         self._nursery = nursery
@@ -83,6 +96,7 @@ class Lane:
                     checks=self._checks,
                     measured_from_s=self.started_s + self._share.warm_up_s,
                     closed_model=isinstance(source, Users),
+                    names=self._names,
                 )
                 if isinstance(source, Users):
                     source.account = account
@@ -106,6 +120,8 @@ class Lane:
             source.close_at(part.limit)
         elif part.until_s is not None:
             source.stop_at(self.started_s + part.until_s)
+        elif part.limit is not None:
+            source.close_here()
 
     def settle(self) -> list[Account]:
         """Take out the revisions that are closed and fully accounted; their cursors are remembered."""
@@ -118,12 +134,34 @@ class Lane:
             self._failed(arrival, failures.CANCELLED)
             if arrival.scope is not None:
                 arrival.scope.cancel()
+        for user in filter(None, self._stubborn.values()):
+            user.users.answered(user, now())
+        self._stubborn.clear()
         self.close()
         return self._park(list(self.accounts.values()))
 
     def close(self) -> None:
         for exchange in self.exchanges:
             exchange.close()
+
+    def give_up(self) -> None:
+        """Once a second: code that catches everything does not hear of its time limit, and its arrival has failed
+        nevertheless. Until it ends it takes up a place, and its user waits for it, or for the end of his time."""
+        if self._share.scenario is None:
+            return
+        before, moment_s = self._overdue, trio.current_time()
+        self._overdue = {one for one in self.under_way if one.scope is not None and one.scope.deadline < moment_s}
+        for arrival in before & self._overdue:
+            arrival.fail(failures.TIMEOUT)
+            self.under_way.remove(arrival)
+            self._stubborn[arrival] = arrival.user
+            self._complain(failures.TIMEOUT, Failed(failures.TIMEOUT, _STUBBORN))
+            self._on_ended()
+        for arrival, user in self._stubborn.items():
+            if user is not None and now() >= user.users.until_s:
+                self._stubborn[arrival] = None
+                user.users.answered(user, now())
+                self._on_ended()
 
     def _park(self, accounts: list[Account]) -> list[Account]:
         for account in accounts:
@@ -163,13 +201,16 @@ class Lane:
             for user in source.take(moment, BURST_MAX):
                 number = number_of_user(user.number, source.total, user.iteration)
                 user.iteration += 1
-                self._begin(Arrival(account, now(), number, user))
+                self._begin(Arrival(account, self._tally(account, number), now(), number, user))
             return
         for due_s, number in source.take_numbered(moment, BURST_MAX):
-            if len(self.under_way) >= self._share.in_flight_max:
+            if len(self.under_way) + len(self._stubborn) >= self._share.in_flight_max:
                 account.dropped += 1
             else:
-                self._begin(Arrival(account, due_s, number))
+                self._begin(Arrival(account, self._tally(account, number), due_s, number))
+
+    def _tally(self, account: Account, number: int) -> Tally:
+        return account.tallies[self.turns[number % len(self.turns)]] if account.tallies else account
 
     def _begin(self, arrival: Arrival) -> None:
         self.under_way.add(arrival)
@@ -188,32 +229,38 @@ class Lane:
                 self._failed(arrival, failures.TIMEOUT if arrival.sent else failures.CONNECT_TIMEOUT)
             elif not arrival.settled:
                 arrival.complete()
-        except (Exception, SystemExit, Blocked) as error:  # noqa: BLE001  a scenario may raise anything; each has its kind
+        except BaseException as error:  # noqa: BLE001  a scenario may raise anything, and it must not end the engine
             kind = kind_of(error)
-            if not arrival.settled and kind not in self._complained:
-                self._complained.add(kind)
-                self._on_failed(self.task, kind, first_of(error))
+            if kind == failures.SCENARIO and self._share.scenario is None:
+                kind = failures.PROTOCOL  # of what the target sent a library can make nothing
+            if not arrival.settled:
+                self._complain(kind, first_of(error))
             self._failed(arrival, kind)
         finally:
-            if not arrival.settled:  # the engine ends
-                arrival.fail(failures.CANCELLED)
             self._ended(arrival)
 
-    def _failed(self, arrival: Arrival, kind: str) -> None:
-        reached = arrival.sent
-        arrival.fail(kind)
-        self._ended(arrival, reached=reached)
+    def _complain(self, kind: str, error: BaseException) -> None:
+        """The first of its kind: whoever wrote the task wants to know why."""
+        if kind not in self._complained:
+            self._complained.add(kind)
+            self._on_failed(self.task, kind, error)
 
-    def _ended(self, arrival: Arrival, *, reached: bool = True) -> None:
+    def _failed(self, arrival: Arrival, kind: str) -> None:
+        arrival.fail(kind)
+        self._ended(arrival, at_once=kind in _AT_ONCE)
+
+    def _ended(self, arrival: Arrival, *, at_once: bool = False) -> None:
         """Settle the user of the closed model, and perhaps the revision. Once."""
-        if arrival not in self.under_way:
+        if arrival in self.under_way:
+            self.under_way.remove(arrival)
+            user = arrival.user
+        elif arrival in self._stubborn:
+            user = self._stubborn.pop(arrival)
+        else:
             return
-        self.under_way.remove(arrival)
-        account, user = arrival.account, arrival.user
         if user is not None:
-            tell = user.users.answered if reached else user.users.unconnected
-            tell(user, now())
-        if user is not None or account.settled:
+            (user.users.unconnected if at_once else user.users.answered)(user, now())
+        if user is not None or arrival.account.settled:
             self._on_ended()
 
 

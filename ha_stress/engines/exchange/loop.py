@@ -9,7 +9,6 @@ Time is that of `engines.clock`, which goes on while the machine is suspended; t
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from math import inf
 from typing import Any, Final
@@ -27,10 +26,12 @@ from ha_stress.engines.clock import now, second_of_report
 from ha_stress.engines.exchange.lane import Lane, Source
 from ha_stress.engines.exchange.protocols import exchanges_of
 from ha_stress.engines.exchange.reach import Reach
+from ha_stress.engines.exchange.reasons import traceback_of, words_of
 from ha_stress.engines.exchange.watchdog import Watchdog
 from ha_stress.engines.hold import STALL_S, Hold
 from ha_stress.engines.roster import Roster
 from ha_stress.tasks.checking import compiled, with_implied
+from ha_stress.tasks.protocols import requests_of
 from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.turns import turns
 
@@ -113,6 +114,8 @@ class Loop:
     async def _tick(self) -> None:
         while True:
             await trio.sleep(1.0 - time.time() % 1.0)
+            for lane in self._lanes.values():
+                lane.give_up()
             if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
                 continue  # the node is slow: the counters go on and the next report says all of it
             for lane in self._lanes.values():
@@ -145,9 +148,9 @@ class Loop:
             self._say({"t": "idle", "n": state[0], "idle": state[1]})
 
     def _failed(self, task: str, kind: str, error: BaseException) -> None:
-        """The first of its kind: whoever wrote the task wants to know why."""
-        cause = f"{type(error).__name__}: {error}" if kind == failures.SCENARIO else str(error) or kind
-        text = "".join(traceback.format_exception(error)) if kind == failures.SCENARIO else cause
+        words = words_of(error)
+        cause = f"{type(error).__name__}: {words}" if kind == failures.SCENARIO else words or kind
+        text = traceback_of(error) if kind == failures.SCENARIO else cause
         said = {"cause": cause[:COMPLAINT_CAUSE_MAX], "text": text[-COMPLAINT_CHARACTERS_MAX:]}
         self._say({"t": "complaint", "task": task, "kind": kind, **said})
 
@@ -202,7 +205,7 @@ class Loop:
         if share.scenario is not None:
             self._watchdog.guard(share.scenario.name)
         else:
-            lane.turns = turns([request.weight for request in (share.request, *share.mix)])
+            lane.turns = turns([request.weight for request in requests_of(share)])
         with self._watchdog.loading():
             lane.exchanges = exchanges_of(
                 share,

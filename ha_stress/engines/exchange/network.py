@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpcore
 import trio
 
-from ha_stress.engines.exchange.arrival import CURRENT
+from ha_stress.engines.exchange.arrival import CURRENT, SENDING
 from ha_stress.engines.exchange.reach import Reach, Traffic, Wire, encrypt
 from ha_stress.engines.exchange.reasons import Failed
 
@@ -103,9 +103,9 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         return True
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        arrival = CURRENT.get(None)
-        if arrival is not None:
-            arrival.begin()
+        sending = SENDING.get() or CURRENT.get(None)
+        if sending is not None:
+            sending.begin()
         if not buffer:
             return
         if timeout is None:

@@ -14,12 +14,12 @@ from ha_stress.base.limits import SCENARIO_CHECKS_MAX
 from ha_stress.engines import failures
 from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.engines.exchange.reach import Reach, Traffic, client_tls
-from ha_stress.engines.exchange.reasons import Failed
+from ha_stress.engines.exchange.reasons import Failed, first_of, words_of
+from ha_stress.engines.exchange.steps import Steps
 from ha_stress.engines.exchange.user import Session, User
-from ha_stress.engines.exchange.watchdog import Blocked
 from ha_stress.tasks.checking import Compiled
 from ha_stress.tasks.checking import failures as failing
-from ha_stress.tasks.csv_data import rows_of
+from ha_stress.tasks.csv_data import read
 from ha_stress.tasks.scenario import Feeder, Scenario
 from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.turns import row_of
@@ -33,16 +33,23 @@ OTHER_CHECKS: Final = "other checks"
 class Rows:
     """The rows of one feeder. Each arrival's follows from its number, so nobody has to ask anybody."""
 
-    def __init__(self, feeder: Feeder, data: bytes | None) -> None:
+    def __init__(self, feeder: Feeder) -> None:
         self._feeder = feeder
-        self._columns: tuple[str, ...] = ()
+        self._columns: list[str] = []
         self._rows: list[tuple[str, ...]] | None = None  # a dict each would be several times as large
         self._problem = f"the stored data of {feeder.name} is not there"
+
+    async def load(self, data: bytes | None) -> None:
+        """In a thread, as a large file takes tenths of a second in which arrivals are due."""
         if data is not None:
-            try:
-                self._rows = [self._packed(row) for row in rows_of(feeder.name, data.decode())]
-            except (ConfigError, UnicodeDecodeError) as error:
-                self._problem = str(error)
+            await trio.to_thread.run_sync(self._load, data)
+
+    def _load(self, data: bytes) -> None:
+        try:
+            self._columns, rows = read(self._feeder.name, data.decode())
+            self._rows = list(map(tuple, rows))
+        except (ConfigError, UnicodeDecodeError) as error:
+            self._problem = str(error)
 
     def of(self, number: int) -> dict[str, str]:
         if self._rows is None:
@@ -53,10 +60,6 @@ class Rows:
                 failures.NO_DATA, f"{self._feeder.name} has {len(self._rows)} rows, and this is arrival {number}"
             )
         return dict(zip(self._columns, self._rows[row], strict=True))
-
-    def _packed(self, row: dict[str, str]) -> tuple[str, ...]:
-        self._columns = self._columns or tuple(row)
-        return tuple(row.values())
 
 
 class Play:
@@ -79,7 +82,9 @@ class Play:
         self._request = share.request
         self._checks = checks
         self._names: set[str] = set()  # of the checks that the author's code has named so far
-        self._rows = {feeder.name: Rows(feeder, blobs.get(feeder.blob)) for feeder in scenario.feeders}
+        self._rows = {feeder.name: Rows(feeder) for feeder in scenario.feeders}
+        self._loaded = trio.Event()
+        nursery.start_soon(self._load, dict(blobs))
         self._reach = reach
         self._traffic = traffic
         self._nursery = nursery
@@ -100,18 +105,29 @@ class Play:
             import ha_stress.engines.exchange.websocket  # noqa: F401  loaded only
         try:
             self._code = load(self._scenario)["scenario"]
-        except (Exception, SystemExit, Blocked) as error:  # noqa: BLE001  the author's code may raise anything; each arrival tells
+        except BaseException as error:  # noqa: BLE001  the author's code may raise anything; each arrival tells
             self._problem = error
 
+    async def _load(self, blobs: Mapping[str, bytes]) -> None:
+        for feeder in self._scenario.feeders:
+            await self._rows[feeder.name].load(blobs.get(feeder.blob))
+        self._loaded.set()
+
     async def run(self, arrival: Arrival) -> None:
+        if not self._loaded.is_set():
+            await self._loaded.wait()
         arrival.begin()
+        steps = arrival.steps = Steps(arrival.account, measured=arrival.due_s >= arrival.account.measured_from_s)
         if self._code is None:
-            raise Failed(failures.SCENARIO, f"the scenario cannot be loaded: {self._problem!r}") from self._problem
+            why = "" if self._problem is None else f"{type(self._problem).__name__}: {words_of(self._problem)}"
+            raise Failed(failures.SCENARIO, f"the scenario cannot be loaded: {why}") from self._problem
         session = self._session(arrival)
-        user = User(arrival, session, self._rows, self._data)
+        user = User(arrival, steps, session, self._rows, self._data)
         try:
             await self._code(user)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(first_of(error), AssertionError):
+                steps.wrong()
             await self._give_back(arrival, session, failed=True)
             raise
         wrong = [self._name(text) for text in user.failed_checks]

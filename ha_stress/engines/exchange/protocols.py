@@ -16,6 +16,7 @@ from ha_stress.engines.exchange.reach import Reach, Traffic
 from ha_stress.engines.exchange.reasons import Failed
 from ha_stress.tasks.checking import Compiled, compiled
 from ha_stress.tasks.checks import Subject
+from ha_stress.tasks.protocols import requests_of
 from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.spec import HttpRequest
 
@@ -43,7 +44,7 @@ def exchanges_of(
         return [Play(share, blobs=blobs, checks=checks, reach=reach, traffic=traffic, nursery=nursery)]
     bodies = compiled(check for check in share.checks if check.subject not in (Subject.STATUS, Subject.HEADER))
     make = _Maker(blobs=blobs, checks=checks, bodies=bodies, reach=reach, traffic=traffic, nursery=nursery)
-    return [make.exchange(request) for request in (share.request, *share.mix)]
+    return [make.exchange(request) for request in requests_of(share)]
 
 
 class Missing:

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections import OrderedDict
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -18,10 +18,9 @@ from ha_stress.base.limits import ENGINE_NAMES_MAX
 from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines import failures
 from ha_stress.engines.clock import now
+from ha_stress.engines.exchange.race import Race
 from ha_stress.engines.exchange.reasons import Failed
-
-#: (address family, what `connect` takes)
-Address = tuple[int, tuple[Any, ...]]
+from ha_stress.engines.resolve import Address
 
 #: As in the fast engine: addresses may change while a task runs, and a name server must not be hammered after a failure.
 ADDRESSES_FRESH_S: Final = 30.0
@@ -61,6 +60,10 @@ class Wire(trio.abc.Stream):
     async def aclose(self) -> None:
         await self.stream.aclose()
 
+    @property
+    def closed(self) -> bool:
+        return self.sock.fileno() < 0
+
     def close(self) -> None:
         """At once and without a word: TLS says no goodbye."""
         self.sock.close()
@@ -99,23 +102,15 @@ class Reach:
 
     async def connect(self, host: str, port: int, traffic: Traffic) -> Wire:
         """A connection to the first address that answers; `Failed` with the kind of the last problem otherwise."""
-        problem = Failed(failures.DNS, f"{host} has no address")
-        for family, address in await self._addresses(host, port):
-            sock = trio.socket.socket(family, socket.SOCK_STREAM)
-            try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await sock.connect(address)
-            except OSError as error:
-                sock.close()
-                problem = Failed(failures.kind_of(error, connected=False), f"{host}:{port}: {error}")
-                self._demote(host, port)
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                traffic.connected += 1
-                return Wire(trio.SocketStream(sock), sock, traffic)
-        raise problem
+        race = Race(f"{host}:{port}")
+        try:
+            await race.run(await self._addresses(host, port))
+        finally:
+            self._demote(host, port, race.behind)
+        if race.sock is None:
+            raise race.problem
+        traffic.connected += 1
+        return Wire(trio.SocketStream(race.sock), race.sock, traffic)
 
     async def _addresses(self, host: str, port: int) -> list[Address]:
         """Those of the name that may be loaded; Failed if there are none."""
@@ -147,11 +142,11 @@ class Reach:
             self._names.popitem(last=False)
         return list(found)
 
-    def _demote(self, host: str, port: int) -> None:
-        """Another address is tried first from now on: this one refuses."""
+    def _demote(self, host: str, port: int, behind: list[Address]) -> None:
+        """Others are tried first from now on: these refuse, or are slower."""
         known = self._names.get((host, port))
-        if known is not None and len(known[1]) > 1:
-            known[1].append(known[1].pop(0))
+        if known is not None and behind:
+            known[1].sort(key=lambda address: address in behind)
 
 
 async def _look_up(host: str, port: int) -> list[Address]:

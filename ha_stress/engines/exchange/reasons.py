@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import traceback
 from typing import Final
 
 import trio
@@ -26,6 +27,8 @@ _BY_NAME: Final[dict[str, str]] = {
 }
 #: What httpcore says instead of an error of its own when a connection ends early.
 _ENDED: Final = ("disconnected", "closed connection", "incomplete", "ConnectionTerminated")
+#: And when a stream of HTTP/2 does.
+_RESET: Final = "StreamReset"
 
 
 class Failed(Exception):
@@ -41,6 +44,20 @@ def first_of(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def words_of(error: BaseException) -> str:
+    """What it says, fit to be sent: its author may have done anything in `__str__`, or have half a character in it."""
+    try:
+        words = str(error)
+    except BaseException as other:  # noqa: BLE001  even to end the process: it is only asked for its words
+        words = f"({type(other).__name__} when it was asked what it says)"
+    return words.encode(errors="replace").decode()
+
+
+def traceback_of(error: BaseException) -> str:
+    """Its traceback, fit to be sent; `traceback` bears whatever an exception does when it is asked."""
+    return "".join(traceback.format_exception(error)).encode(errors="replace").decode()
 
 
 def kind_of(error: BaseException) -> str:
@@ -62,6 +79,8 @@ def _kind_of_one(error: BaseException) -> str:
         return failures.ASSERTION
     if isinstance(error, trio.TooSlowError | TimeoutError):
         return failures.TIMEOUT
+    if isinstance(error, trio.Cancelled):
+        return failures.CANCELLED
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
         return failures.TLS
     if isinstance(error, trio.BrokenResourceError):
@@ -71,6 +90,8 @@ def _kind_of_one(error: BaseException) -> str:
     for base in type(error).__mro__:
         if base.__name__ in _BY_NAME:
             kind = _BY_NAME[base.__name__]
-            ended = kind == failures.PROTOCOL and any(words in str(error) for words in _ENDED)
-            return failures.CLOSED if ended else kind
+            said = words_of(error) if kind == failures.PROTOCOL else ""
+            if _RESET in said:
+                return failures.RESET
+            return failures.CLOSED if any(words in said for words in _ENDED) else kind
     return failures.SCENARIO

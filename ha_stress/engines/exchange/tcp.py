@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
+import trio
+
 from ha_stress.base.limits import ANSWER_BYTES_MAX
 from ha_stress.engines import failures
+from ha_stress.engines.clock import now
 from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.engines.exchange.reach import Reach, Traffic, Wire
 from ha_stress.engines.exchange.reasons import Failed
@@ -15,6 +18,9 @@ from ha_stress.tasks.checking import Compiled
 from ha_stress.tasks.spec import HttpRequest
 
 _NONE: Final = b""
+#: What the kernel takes in one go. While more than that is sent the answer is read: a target that answers as it reads stops
+#: reading once nobody takes its answer.
+SENT_AT_ONCE_BYTES: Final = 1 << 16
 
 
 class TcpExchange:
@@ -35,17 +41,16 @@ class TcpExchange:
         self._idle: list[Wire] = []
 
     async def run(self, arrival: Arrival) -> None:
+        since_s = None if self._body else now()
         wire = self._take_idle() or await self._reach.connect(self._host, self._port, self._traffic)
         try:
-            arrival.begin()
-            if self._body:
-                await wire.send_all(self._body)
-            answer = await self._answer(wire) if self._body or self._expect else _NONE
+            arrival.begin(since_s)
+            answer = await self._ask(wire)
         except BaseException:
             wire.close()
             raise
         settle(arrival, self._checks, body=answer)
-        if self._body:
+        if self._body and not wire.closed:
             self._idle.append(wire)
         else:
             wire.close()
@@ -63,6 +68,26 @@ class TcpExchange:
                 return wire
             wire.close()
         return None
+
+    async def _ask(self, wire: Wire) -> bytes:
+        if not self._body:
+            return await self._answer(wire) if self._expect else _NONE
+        if len(self._body) <= SENT_AT_ONCE_BYTES:
+            await wire.send_all(self._body)
+            return await self._answer(wire)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send, wire)
+            answer = await self._answer(wire)
+            nursery.cancel_scope.cancel()
+        return answer
+
+    async def _send(self, wire: Wire) -> None:
+        """All of the body; if the answer is there before, the connection cannot be used again."""
+        try:
+            await wire.send_all(self._body)
+        except trio.Cancelled:
+            wire.close()
+            raise
 
     async def _answer(self, wire: Wire) -> bytes:
         expect, answer = self._expect, bytearray()

@@ -14,7 +14,7 @@ async def scenario(user):
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -26,6 +26,9 @@ from ha_stress.engines import failures
 from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.engines.exchange.reach import Reach, Traffic, Wire
 from ha_stress.engines.exchange.reasons import Failed
+from ha_stress.engines.exchange.steps import Steps, counted
+from ha_stress.tasks.protocols import HTTP
+from ha_stress.tasks.request_names import name_of_step
 from ha_stress.tasks.spec import HttpRequest
 
 if TYPE_CHECKING:
@@ -57,13 +60,13 @@ class Session:
             import httpx
 
             from ha_stress.engines.exchange.pools import Pools
-            from ha_stress.engines.exchange.transport import Transport
+            from ha_stress.engines.exchange.transport import Client, Transport
 
             request = self._request
             pools = Pools(self.reach, self.traffic, http2=request.http2, most=CONNECTIONS_MAX)
-            self._http = httpx.AsyncClient(
-                transport=Transport(pools),
-                base_url=request.url if urlsplit(request.url).scheme in ("http", "https") else "",
+            self._http = Client(
+                transport=Transport(pools, httpx.URL(request.url).netloc),
+                base_url=request.url if urlsplit(request.url).scheme in HTTP else "",
                 headers={"user-agent": f"ha-stress/{__version__}", **dict(request.headers)},
                 timeout=None,  # the time limit of the whole run is enough, unless the author asks for more
                 trust_env=False,
@@ -92,12 +95,15 @@ class Guest:
         return self._session.http
 
     @asynccontextmanager
-    async def websocket(self, url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[Socket]:
-        """An open WebSocket: `send`, `receive`, `expect`."""
+    async def websocket(
+        self, url: str, headers: Mapping[str, str] | None = None, *, name: str = ""
+    ) -> AsyncIterator[Socket]:
+        """An open WebSocket: `send`, `receive`, `expect`. To open it counts as one request."""
         from ha_stress.engines.exchange.websocket import Opener
 
         opener = Opener(self._session.reach, self._session.traffic, self._session.nursery)
-        socket = await opener.open(url, tuple((headers or {}).items()))
+        with counted(name or name_of_step("WS", urlsplit(url).path)):
+            socket = await opener.open(url, tuple((headers or {}).items()))
         try:
             yield socket
             await socket.goodbye()
@@ -105,9 +111,10 @@ class Guest:
             socket.close()
 
     @asynccontextmanager
-    async def tcp(self, host: str, port: int) -> AsyncIterator[TcpSocket]:
-        """An open TCP connection: `send`, `receive`, `expect`."""
-        wire = await self._session.reach.connect(host, port, self._session.traffic)
+    async def tcp(self, host: str, port: int, *, name: str = "") -> AsyncIterator[TcpSocket]:
+        """An open TCP connection: `send`, `receive`, `expect`. To open it counts as one request."""
+        with counted(name or f"TCP {host}:{port}"):
+            wire = await self._session.reach.connect(host, port, self._session.traffic)
         try:
             yield TcpSocket(wire)
         finally:
@@ -122,14 +129,16 @@ class User(Guest):
     """One run of a scenario. `number` is that of the arrival in the task, `slot` that of the user in the closed model (None
     in the open one), `data` what `setup` returned."""
 
-    def __init__(self, arrival: Arrival, session: Session, rows: Mapping[str, HasRows], data: Any) -> None:
+    def __init__(
+        self, arrival: Arrival, steps: Steps, session: Session, rows: Mapping[str, HasRows], data: Any
+    ) -> None:
         super().__init__(session)
         self.number = arrival.number
         self.slot = None if arrival.user is None else arrival.user.number
         self.data = data
         self.failed_checks: list[str] = []
         self._rows = rows
-        self._steps: list[str] = []
+        self._steps = steps
 
     def row(self, name: str) -> dict[str, str]:
         """This arrival's row of the data file `name`; nobody else in the cluster gets it before the file begins again."""
@@ -140,21 +149,26 @@ class User(Guest):
     def check(self, condition: object, text: str) -> bool:
         """Count `text` as failed if the condition is false; the run goes on. Returns whether it holds."""
         if not condition:
-            full = ": ".join((*self._steps, text))
+            full = ": ".join((*self._steps.within, text))
+            self._steps.wrong()
             self.failed_checks.append("".join(c if c.isprintable() else " " for c in full)[:CHECK_TEXT_MAX])
         return bool(condition)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Name what happens inside: checks that fail there, and exceptions, are told with it."""
-        self._steps.append(name)
+        """Name what happens inside: its requests, checks that fail there, and exceptions, are told with it."""
+        self._steps.within.append(name)
         try:
             yield
         except Exception as error:
             error.add_note(f"in the step {name!r} of the scenario")
             raise
         finally:
-            self._steps.pop()
+            self._steps.within.pop()
+
+    def request(self, name: str) -> AbstractContextManager[None]:
+        """Count what happens inside as one request of this name: a message and its answer, say."""
+        return counted(name)
 
 
 class TcpSocket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ha_stress.engines.checking import plain
 from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.tasks.checking import Compiled, failures
 
@@ -17,4 +18,4 @@ def settle(
     if checks.only_status:  # the account works those out from its counts
         arrival.complete(status)
         return
-    arrival.complete(status, failures(checks, status or 0, headers, body, arrival.elapsed_ms()))
+    arrival.complete(status, failures(checks, status or 0, headers, plain(headers, body), arrival.elapsed_ms()))

@@ -47,8 +47,8 @@ class WebExchange:
         connections, response = await self._pools.begin(request)
         try:
             body = await self._read(response)
-        except BaseException:
-            self._pools.give_up(connections)
+        except BaseException as error:
+            connections.give_up(error)
             raise
         finally:
             await connections.end(response)

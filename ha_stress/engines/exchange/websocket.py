@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlsplit
 
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
+from wsproto.utilities import LocalProtocolError
 
 from ha_stress import __version__
 from ha_stress.base.limits import ANSWER_BYTES_MAX, WEBSOCKET_MESSAGES_UNREAD_MAX
 from ha_stress.engines import failures
+from ha_stress.engines.clock import now
 from ha_stress.engines.exchange.arrival import Arrival
 from ha_stress.engines.exchange.reach import RECEIVE_BYTES, Reach, Traffic, Wire, encrypt
 from ha_stress.engines.exchange.reasons import Failed, first_of
@@ -17,8 +20,14 @@ from ha_stress.engines.exchange.verdicts import settle
 from ha_stress.tasks.checking import Compiled
 from ha_stress.tasks.spec import HttpRequest
 
-#: Set by the library; a task's headers must not say them twice.
-_RESERVED = frozenset({"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version"})
+#: Set by the library; a task's headers must not say them twice. Extensions it has none.
+_RESERVED: Final = frozenset(
+    {"host", "upgrade", "connection"}
+    | {f"sec-websocket-{name}" for name in ("key", "version", "protocol", "extensions")}
+)
+#: What the library says when it closes because of a message that is too large; otherwise the target has closed.
+_EXCEEDED: Final = "Exceeded maximum message size"
+_SWITCHED: Final = b"HTTP/1.1 101"
 #: What the closing handshake of a connection that was only opened may take.
 _CLOSE_S = 1.0
 
@@ -43,6 +52,7 @@ class _Opening(trio.abc.Stream):
             raise Failed(failures.RESET, "the connection was reset during the WebSocket handshake") from None
         if not data and not self.open:
             raise Failed(failures.CLOSED, "the connection was closed during the WebSocket handshake")
+        self.open = self.open or data.startswith(_SWITCHED)  # the library may be told of the end before we hear of this
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -72,6 +82,8 @@ class Socket:
             await self._connection.send_message(message)
         except ConnectionClosed as error:
             raise _closed(error) from None
+        except LocalProtocolError:  # it has been told to close, and is about to say so
+            raise Failed(failures.WS_CLOSE, "the target closes the WebSocket") from None
 
     async def receive(self) -> str | bytes:
         try:
@@ -112,6 +124,8 @@ def _closed(error: ConnectionClosed) -> Failed:
     reason = error.reason
     if reason is None:
         return Failed(failures.WS_CLOSE, "the WebSocket is closed")
+    if (reason.reason or "").startswith(_EXCEEDED):
+        return Failed(failures.TOO_LARGE, f"a message of more than {ANSWER_BYTES_MAX} bytes")
     return Failed(failures.WS_CLOSE, f"the target closed the WebSocket: {reason.code} {reason.reason or reason.name}")
 
 
@@ -139,6 +153,7 @@ class Opener:
         resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         given = {name.lower() for name, _ in headers}
         extra = [(name.encode(), value.encode()) for name, value in headers if name.lower() not in _RESERVED]
+        offered = ",".join(value for name, value in headers if name.lower() == "sec-websocket-protocol")
         if "user-agent" not in given:
             extra.append((b"user-agent", f"ha-stress/{__version__}".encode()))
         named = next((value for name, value in headers if name.lower() == "host"), parts.netloc.rpartition("@")[2])
@@ -151,6 +166,7 @@ class Opener:
                     opening,  # type: ignore[arg-type]  # any stream will do
                     named,
                     resource,
+                    subprotocols=[name.strip() for name in offered.split(",") if name.strip()],
                     extra_headers=extra,
                     message_queue_size=WEBSOCKET_MESSAGES_UNREAD_MAX,
                     max_message_size=ANSWER_BYTES_MAX,
@@ -205,8 +221,9 @@ class WebSocketExchange:
         self._idle.append(socket)
 
     async def _only_open(self, arrival: Arrival) -> None:
-        arrival.begin()  # the handshake is the request
+        since_s = now()
         socket = await self._opener.open(self._url, self._headers)
+        arrival.begin(since_s)
         try:
             answer = await socket.expect(self._expect) if self._expect else b""
             settle(arrival, self._checks, body=answer.encode() if isinstance(answer, str) else answer)
