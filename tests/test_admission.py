@@ -11,7 +11,7 @@ from ha_stress.base.errors import ConfigError, Conflict
 from ha_stress.base.limits import FEEDER_COLUMNS_MAX, REQUESTS_MAX, USERS_MAX
 from ha_stress.tasks.admission import check_request, check_spec
 from ha_stress.tasks.caps import NO_CAPS, RateCaps, peak_rate
-from ha_stress.tasks.csv_data import count_rows, rows_of
+from ha_stress.tasks.csv_data import count_rows, read
 from ha_stress.tasks.profile import Profile, Stage
 from ha_stress.tasks.scenario import Feeder, Scenario
 from ha_stress.tasks.spec import HttpRequest, TaskSpec
@@ -51,6 +51,8 @@ def test_a_request_that_cannot_be_sent_is_refused(request_: HttpRequest, says: s
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
+        (changed(duration_s=5e-324), "at least 0.001"),
+        (changed(profile=replace(RAMP, stages=(Stage(duration_s=5e-324, begin=1, end=2),))), "stage 1 lasts"),
         (changed(users=5), "not both"),
         (changed(users=5, rate=0.0, profile=RAMP), "not both"),
         (changed(users=USERS_MAX + 1, rate=0.0), "users is out of range"),
@@ -124,13 +126,11 @@ def test_a_cap_on_a_task_and_one_on_all_of_them() -> None:
 
 def test_the_rows_of_a_file_are_the_same_for_everybody() -> None:
     text = '\ufeffname, age \r\nAnn,31\r\n\r\n"Bob ""B"", Jr.",\n"two\nlines",7'
-    assert list(rows_of("people", text)) == [
-        {"name": "Ann", "age": "31"},
-        {"name": 'Bob "B", Jr.', "age": ""},
-        {"name": "two\nlines", "age": "7"},
-    ]
+    columns, rows = read("people", text)
+    assert columns == ["name", "age"]
+    assert list(rows) == [["Ann", "31"], ['Bob "B", Jr.', ""], ["two\nlines", "7"]]
     assert count_rows("people", text) == 3
-    assert list(rows_of("odd", "a\nx\u2028y\vz")) == [{"a": "x\u2028y\vz"}], "only line ends end a row"
+    assert list(read("odd", "a\nx\u2028y\vz")[1]) == [["x\u2028y\vz"]], "only line ends end a row"
 
 
 @pytest.mark.parametrize(

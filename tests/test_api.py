@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import trio
 from hdrh.histogram import HdrHistogram
 
 from ha_stress.base.limits import API_BODY_BYTES_MAX
+from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.ledger import Counters, Frame
 from ha_stress.tasks.schedule import Holder, Plan, Revision
 from ha_stress.tasks.spec import Status
@@ -115,6 +117,22 @@ async def test_a_change_of_intent_is_hinted_at_on_the_bus(api: Api) -> None:
             await hints.receive()  # the subscription stands
             await api.call("POST", "/tasks", TASK, expect=201)
             await hints.receive()
+
+
+async def test_a_task_of_several_requests_tells_them_apart(api: Api) -> None:
+    further = {"url": "http://127.0.0.1:1/y", "method": "POST", "name": "buy"}
+    mixed = TASK | {"requests": [further]}
+    assert (await api.call("POST", "/tasks", mixed, expect=201))["requests"][0]["name"] == "buy"
+    whole = frame_of(Holder("n1", "i1"), [1_000] * 89 + [200_000])
+    named = {"buy": RequestFigures(started=90, completed=88, failed={"reset": 2}, service_us=whole.service_us)}
+    await api.node.store.commit_frames(RECORD, [replace(whole, requests=named)], "1-0")
+    first, buy = (await api.call("GET", "/tasks/t-1"))["by_request"]
+    assert (first["name"], first["started"], first["service"]) == ("GET /x", 0, None)
+    assert (buy["name"], buy["completed"], buy["failed"], buy["failures"]) == ("buy", 88, 2, {"reset": 2})
+    assert buy["service"]["count"] == 90
+
+    await api.call("POST", "/tasks", TASK | {"id": "t-2"}, expect=201)
+    assert (await api.call("GET", "/tasks/t-2"))["by_request"] == []
 
 
 async def test_books_plan_and_latencies_of_a_task(api: Api) -> None:

@@ -31,8 +31,9 @@ EVERYTHING: dict[str, Any] = {
     "requests": [
         {"url": "http://127.0.0.1:1/b", "method": "post", "body": "x", "headers": {"A": "b"}, "timeout_s": 2.0},
         {"url": "ws://127.0.0.1:1/c", "body": "hello", "expect": "hi", "weight": 2},
-        {"url": "https://127.0.0.1:1/d", "http2": True},
+        {"url": "https://127.0.0.1:1/d", "http2": True, "name": "the last"},
     ],
+    "request_name": "home",
     "profile": {"stages": [{"duration_s": 5, "begin": 0, "end": 50}], "poisson_seed": 7},
     "duration_s": 60.0,
     "warm_up_s": 2.0,
@@ -65,6 +66,7 @@ async def test_every_field_comes_back_as_it_was_given(api: Api) -> None:
         ["A", "b"]
     ]
     assert (task["rate"], task["users"], task["scenario"]) == (0.0, 0, None)
+    assert (task["request_name"], [one["name"] for one in task["requests"]]) == ("home", ["", "", "the last"])
 
     stored = (await api.node.store.task("all")).spec
     assert [check.text for check in stored.checks] == EVERYTHING["checks"]
@@ -92,10 +94,23 @@ async def test_a_scenario_with_data_is_stored_and_the_data_named(api: Api) -> No
         ({"thresholds": ["p99"]}, "p99"),
         ({"requests": [{"url": "http://127.0.0.1/", "rate": 3}]}, "requests.0.rate: unknown field"),
         ({"requests": [{"url": "nowhere"}]}, "nowhere"),
+        ({"requests": [{"url": "http://127.0.0.1/", "name": "a\nb"}]}, "printable"),
+        ({"request_name": " "}, "printable"),
+        ({"request_name": "n" * 200}, "request_name"),
         ({"profile": {"stages": [{"duration_s": 0, "begin": 1, "end": 1}]}}, "stage 1"),
         ({"scenario": {"name": "s", "source": "def"}}, "not Python"),
         ({"scenario": {"name": "s", "source": "", "feeders": [{"name": "f", "csv": "a\n"}]}}, "no rows"),
         ({"requests": [{"url": "http://h/"}] * 1000}, "requests"),
+        ({"rate": True}, "rate: a number is wanted, not true or false"),
+        ({"rate": "500"}, "rate: a number is wanted, not a text"),
+        ({"users": "\u0663"}, "users: a number is wanted, not a text"),
+        ({"http2": 1}, "http2: "),
+        ({"profile": {"poisson_seed": False}}, "profile.poisson_seed: a number is wanted"),
+        ({"headers": 5}, "headers: an object of texts is wanted, or pairs of texts"),
+        ({"requests": [{"url": "http://h/", "headers": [["a"]]}]}, "requests.0.headers: an object of texts is wanted"),
+        ({"thresholds": ["p99 < \u0663ms"]}, "is not a value of that metric"),
+        ({"thresholds": ["p99 < 3ms"] * 5_000}, "at most 50"),
+        ({"warm_up_s": 2, "duration_s": 2}, "leaves nothing of 2 s"),
     ],
 )
 async def test_what_cannot_be_run_is_refused_in_one_sentence(api: Api, change: dict[str, Any], says: str) -> None:

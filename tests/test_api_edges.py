@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha_stress.api import gate
+from ha_stress.api import gate, tasks
 from ha_stress.api.gate import Gate, plain_enough
 from ha_stress.api.serve import serve
 from ha_stress.base.errors import ConfigError, ProtocolError
@@ -204,6 +205,26 @@ async def test_readers_of_the_api_leave_room_on_the_bus(api: Api) -> None:
         for _ in range(60):
             nursery.start_soon(api.call, "GET", "/events")
     assert 0 < most <= API_TURNS_MAX
+
+
+async def test_answers_about_tasks_are_made_in_threads(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be megabytes, and the node that answers may be the master."""
+    on_loop: dict[str, bool] = {}
+
+    def noted(name: str, real: Any) -> Any:
+        def noting(*args: Any) -> Any:
+            on_loop[name] = threading.current_thread() is threading.main_thread()
+            return real(*args)
+
+        return noting
+
+    for name in ("drafted", "task_view", "task_detail"):
+        monkeypatch.setattr(tasks, name, noted(name, getattr(tasks, name)))
+    await api.call("POST", "/tasks", TASK, expect=201)
+    await api.call("GET", "/tasks")
+    await api.call("GET", "/tasks/t-1")
+    assert on_loop == {"drafted": False, "task_view": False, "task_detail": False}
+    assert "/api/v1/tasks" in (await api.call("GET", "/openapi.json"))["paths"]
 
 
 async def test_probes_do_not_wait_for_other_requests(api: Api) -> None:

@@ -174,12 +174,35 @@ async def test_members_change_one_at_a_time_by_what_the_sentinels_themselves_ans
             answer.update(members=four, members_version=1, voted_epoch=6, controls_revision=1)
         assert "already" in await peopled.refused("POST", "/sentinels", {"id": "s4"}, status=409)
         answers["s2"]["controls_revision"] = 9
-        assert "s2 knows of a change" in await peopled.refused("DELETE", "/sentinels/s1", status=409)
+        assert "writing them back" in await peopled.refused("DELETE", "/sentinels/s1", status=503)
         answers["s2"]["controls_revision"] = 1
         found = await peopled.call("DELETE", "/sentinels/s1")
         assert found["membership"] == {"version": 2, "members": ["s2", "s3", "s4"], "floor": 6}
         assert "still runs" in found["notes"][0]
     assert [(name, subject) for name, subject, _ in await told(peopled)] == [("+members", "s4"), ("+members", "s1")]
+
+
+async def test_a_wish_to_a_redis_that_lost_what_the_sentinels_know_is_refused_until_they_have_written_it_back(
+    peopled: Api,
+) -> None:
+    bus = peopled.node.bus
+    async with answering("s2", explanation("s2", controls_revision=9)) as port:
+        await bus.publish_sentinel(sentinel_info("s2", mesh_port=port))  # its words of before the change
+        for method, path in (("POST", "/pause"), ("POST", "/switchover"), ("PUT", "/nodes/n2/tags")):
+            assert "writing them back" in await peopled.refused(method, path, {}, status=503)
+        await bus.repair_controls(replace(NO_CONTROLS, revision=9))
+        assert (await peopled.call("POST", "/pause", {"why": "x"}))["revision"] == 10
+
+
+async def test_a_switchover_to_a_node_that_a_sentinel_holds_to_be_down_is_refused_at_once(peopled: Api) -> None:
+    down = [{"node": "n2", "down": True, "cause": "crash"}, {"node": "n3", "down": False}]
+    async with AsyncExitStack() as stack:
+        for name, nodes, tilt in (("s1", down, False), ("s2", [], False), ("s3", down, True)):
+            port = await stack.enter_async_context(answering(name, explanation(name, nodes=nodes, tilt=tilt)))
+            await peopled.node.bus.publish_sentinel(sentinel_info(name, mesh_port=port))
+        refused = await peopled.refused("POST", "/switchover", {"to": "n2"}, status=409)
+        assert "n2 cannot take over: it is down (crash) for s1" in refused
+        assert (await peopled.call("POST", "/switchover", {"to": "n3"}))["switchover"]["to"] == "n3"
 
 
 async def test_of_two_operators_at_once_both_are_heard(peopled: Api) -> None:

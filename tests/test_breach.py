@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ha_stress.drivers.stress.breach import Course, breaches, course_of, stored_of
+from ha_stress.drivers.stress.breach import breaches
 from ha_stress.drivers.stress.core import EndTask, SavePlan
+from ha_stress.tasks.course import Course, course_of, stored_of
 from ha_stress.tasks.judging import Second, Stretch, Totals, judge
 from ha_stress.tasks.ledger import Counters
 from ha_stress.tasks.spec import Status, Wanted

@@ -105,6 +105,12 @@ def test_an_empty_body_is_a_body() -> None:
         ("latency < 10 years", "not a number"),
         ("body contains a\nb", "one line"),
         ("body contains " + "a" * 200, "one line"),
+        ("status in 300-200", "not statuses"),
+        ("status == \u0662\u0660\u0660", "three digits"),
+        ("size < \u0663k", "not a number"),
+        ("size < -1", "never below 0"),
+        ("latency > -5ms", "never below 0"),
+        ("json $.a[\u0660] == 3", "no path"),
     ],
 )
 def test_a_bad_check_is_refused_in_one_sentence(text: str, complaint: str) -> None:

@@ -13,6 +13,7 @@ from ha_stress.base.errors import ProtocolError
 from ha_stress.base.limits import EPOCH_MAX, MESH_MESSAGE_BYTES_MAX
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.cluster.members import NodeInfo, Role, SentinelInfo
+from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.ledger import Counters, Frame
 from ha_stress.tasks.schedule import Holder, NodeAssignment, Part, Plan, Revision, TaskShare
 from ha_stress.tasks.spec import HttpRequest, TaskSpec
@@ -98,6 +99,12 @@ RECORDS = [
         second=9,
         counters=counters,
         response_us=b"HISTFAAA",
+        requests={
+            "GET /": RequestFigures(
+                started=2, completed=1, failed={"timeout": 1}, statuses={"200": 1}, service_us=b"H"
+            ),
+            "GET /ä": RequestFigures(),
+        },
     ),
     Plan(started_at=1.5, duration_s=None, revisions=(revision,), lost=(holder,)),
     TaskSpec(id="t-1", name="t", request=request, rate=0.1, duration_s=20.0, nodes_max=2, labels={"a": "b"}),
@@ -199,6 +206,21 @@ def test_a_field_that_an_older_sender_lacks_takes_its_default_or_is_named() -> N
     del views_fields["tilt"]
     with pytest.raises(ProtocolError, match="tilt: "):
         decode_message(msgpack.packb(["Views", views_fields]))
+
+
+def test_a_frame_of_a_sender_that_knows_no_names_has_none() -> None:
+    frame = next(record for record in RECORDS if isinstance(record, Frame))
+    older = {name: value for name, value in to_plain(frame).items() if name != "requests"}
+    assert from_plain(Frame, older).requests == {}
+
+
+@pytest.mark.parametrize(
+    "odd", [7, ["GET /"], {"GET /": 7}, {"GET /": {"started": "many"}}, {"GET /": {"failed": [1]}}]
+)
+def test_a_frame_whose_names_are_no_names_is_a_protocol_error(odd: object) -> None:
+    frame = next(record for record in RECORDS if isinstance(record, Frame))
+    with pytest.raises(ProtocolError):
+        from_plain(Frame, to_plain(frame) | {"requests": odd})
 
 
 def test_a_record_that_contradicts_itself_is_refused() -> None:

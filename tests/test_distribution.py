@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ha_stress.engines.histogram import Recorder, index_of
-from ha_stress.tasks.distribution import EMPTY, HIGHEST_US, Sum, distribution, highest_of, lowest_of
+from ha_stress.engines.histogram import Recorder
+from ha_stress.tasks.buckets import HIGHEST_US, highest_of, index_of, lowest_of
+from ha_stress.tasks.distribution import EMPTY, Sum, distribution
 
 VALUES = st.lists(st.integers(min_value=0, max_value=HIGHEST_US), min_size=1, max_size=200)
 
@@ -36,6 +38,27 @@ def test_percentiles_are_those_of_the_library(values: list[int]) -> None:
 @given(VALUES, VALUES)
 def test_a_sum_holds_every_value_of_its_parts(some: list[int], more: list[int]) -> None:
     assert distribution([recorded(some), b"", recorded(more)]).counts == distribution([recorded(some + more)]).counts
+
+
+@settings(max_examples=30)
+@given(VALUES, VALUES)
+def test_a_sum_is_written_as_the_library_reads_it_as_often_as_it_is_asked(some: list[int], more: list[int]) -> None:
+    total, library = Sum(), HdrHistogram.decode(recorded(some))
+    for values in (some, more):
+        total.add(recorded(values))
+        read = HdrHistogram.decode(total.encode())
+        assert distribution([total.encode()]) == total.distribution()
+    library.add(HdrHistogram.decode(recorded(more)))
+    assert (read.get_total_count(), read.get_max_value()) == (library.get_total_count(), library.get_max_value())
+    assert read.get_percentile_to_value_dict([0, 50, 100]) == library.get_percentile_to_value_dict([0, 50, 100])
+
+
+@settings(max_examples=30)
+@given(VALUES)
+def test_the_mean_is_that_of_the_middles_of_the_classes(values: list[int]) -> None:
+    classes = [index_of(value) for value in values]
+    middles = sum((lowest_of(one) + highest_of(one)) / 2 for one in classes)
+    assert math.isclose(distribution([recorded(values)]).mean_us, middles / len(values))
 
 
 @settings(max_examples=30)

@@ -12,8 +12,9 @@ import trio
 from ha_stress.base.errors import Fenced
 from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.cluster.events import Event
+from ha_stress.tasks.distribution import distribution
 from ha_stress.tasks.schedule import NodeAssignment, Plan
-from ha_stress.tasks.spec import Status
+from ha_stress.tasks.spec import HttpRequest, Status
 
 from .engine_support import target_process
 from .redis_server import cluster, own_valkey, valkey
@@ -45,6 +46,17 @@ async def moved_to(node: SmallNode, task: str, names: list[str]) -> Plan:
     plan = (await node.store.task(task)).plan
     assert plan is not None
     return plan
+
+
+def mixed(url: str) -> tuple[HttpRequest, ...]:
+    """A second request beside that of the task."""
+    return (HttpRequest(url=f"{url}/cart"),)
+
+
+async def counted_by_name(node: SmallNode, task: str) -> dict[str, tuple[int, int]]:
+    """What was completed under each name, and how many service times there are of it."""
+    found = await node.store.requests(task)
+    return {name: (one.completed, distribution([one.service_us]).total) for name, one in found.items()}
 
 
 async def test_a_task_runs_on_two_workers_and_every_arrival_is_in_the_books(
@@ -191,7 +203,7 @@ async def test_a_second_master_takes_over_in_the_middle_and_no_arrival_is_lost_o
         async with small_cluster(valkey.url, cluster, tmp_path) as world:
             old, new, _ = await world.add("m", "n", "a")
             first = await world.promote(old)
-            task = await world.run_task(old, target.url, rate=200, duration_s=3.0)
+            task = await world.run_task(old, target.url, rate=200, duration_s=3.0, mix=mixed(target.url))
             await running(old, task)
             await world.promote(new)
 
@@ -210,6 +222,7 @@ async def test_a_second_master_takes_over_in_the_middle_and_no_arrival_is_lost_o
             assert totals.balanced
             assert (totals.planned, totals.completed, totals.uncovered) == (600, 600, 0)
             assert target.counted() == 600
+            assert await counted_by_name(new, task) == {"GET /": (300, 300), "GET /cart": (300, 300)}
             assert new.said("+acting")[0].detail["after_ms"] < 1000
             assert {row.holder.node for row in await new.store.rows(task)} >= {"n", "a"}
             assert world.epoch in await new.store.failovers()
@@ -359,7 +372,7 @@ async def test_redis_loses_its_data_and_the_books_are_still_exact(
         async with small_cluster(own_valkey.url, cluster, tmp_path) as world:
             master, *_ = await world.add("m", "a", "b")
             record = await world.promote(master)
-            task = await world.run_task(master, target.url, rate=200, duration_s=3.0)
+            task = await world.run_task(master, target.url, rate=200, duration_s=3.0, mix=mixed(target.url))
             await running(master, task)
             plain_client(own_valkey.url).flushall()
             assert await master.bus.repair(record)
@@ -367,6 +380,7 @@ async def test_redis_loses_its_data_and_the_books_are_still_exact(
             assert totals.balanced
             assert (totals.planned, totals.completed, totals.uncovered) == (600, 600, 0)
             assert target.counted() == 600
+            assert await counted_by_name(master, task) == {"GET /": (300, 300), "GET /cart": (300, 300)}
 
 
 async def test_redis_is_away_for_longer_than_the_expiry_and_nobody_loses_a_share(
@@ -385,4 +399,30 @@ async def test_redis_is_away_for_longer_than_the_expiry_and_nobody_loses_a_share
             assert (await master.store.task(task)).plan == before
             assert (totals.planned, totals.completed, totals.uncovered) == (1000, 1000, 0)
             assert target.counted() == 1000
+            assert master.said("-node") == []
+
+
+async def test_redis_takes_no_writes_for_longer_than_the_expiry_and_nobody_loses_a_share(
+    own_valkey: EmbeddedRedis, cluster: str, tmp_path: Path
+) -> None:
+    """Regression: it could be read all the time, so all others were found to be gone; the master took everything."""
+    from .redis_server import plain_client
+
+    outsider = plain_client(own_valkey.url)
+    with target_process() as target:
+        async with small_cluster(own_valkey.url, cluster, tmp_path) as world:
+            master, *_ = await world.add("m", "a", "b")
+            await world.promote(master)
+            task = await world.run_task(master, target.url, rate=200, duration_s=2.5)
+            before = await running(master, task)
+            outsider.config_set("maxmemory", "1")
+            master.acting = False  # its lease has run out
+            await trio.sleep(1.5 * master.config.timing.info_expiry_s)
+            outsider.config_set("maxmemory", "0")
+            await trio.sleep(master.config.timing.info_period_s)
+            master.acting = True
+            totals = await ended(master.store, task, within_s=30.0)
+            assert (await master.store.task(task)).plan == before
+            assert (totals.planned, totals.completed, totals.uncovered) == (500, 500, 0)
+            assert target.counted() == 500
             assert master.said("-node") == []

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from ha_stress.api import windows as live
+from ha_stress.api.models_verdict import VerdictView
 from ha_stress.api.verdict import measured, verdict_of
+from ha_stress.api.windows import LiveWindows
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.drivers.stress import observer as observing
 from ha_stress.drivers.stress.core import Task
 from ha_stress.drivers.stress.intake import Intake
 from ha_stress.drivers.stress.observer import Observer
 from ha_stress.engines.histogram import Recorder
-from ha_stress.store.store import Store
+from ha_stress.store import pages
+from ha_stress.store.store import Store, TaskRecord
+from ha_stress.tasks.course import Course
+from ha_stress.tasks.distribution import distribution
+from ha_stress.tasks.judging import Stretch
 from ha_stress.tasks.ledger import Counters, Frame
 from ha_stress.tasks.schedule import Holder, Plan, Revision
 from ha_stress.tasks.spec import HttpRequest, Status, TaskSpec, Wanted
 from ha_stress.tasks.thresholds import parse_threshold
 from ha_stress.tasks.verdict import EngineUse
 from tests.engine_support import target_process
-from tests.stress_support import ended, small_cluster, until
+from tests.stress_support import SmallNode, ended, small_cluster, until
 
 HOLDER = Holder("w", "i1")
 BEGAN = 1_700_000_000.0
@@ -74,11 +85,19 @@ async def recorded(store: Store, *thresholds: str, warm_up_s: float = 0.0) -> Ta
     return Task(spec=spec, wanted=Wanted.RUN, intent=1, status=Status.RUNNING, seen_intent=1, plan=plan)
 
 
+async def told(store: Store, record: TaskRecord) -> VerdictView:
+    """The verdict as the API tells it."""
+    task = record.spec.id
+    response, service = (distribution([blob]) for blob in await store.latencies(task))
+    found = await measured(store, record, LiveWindows(store))
+    return verdict_of(record, await store.rows(task), response, service, found)
+
+
 @pytest.mark.parametrize("page", [1, 3, 7, 3000])
 async def test_the_outcome_is_the_same_however_the_frames_are_read(
     page: int, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observing, "SERIES_PAGE_FRAMES", page)
+    monkeypatch.setattr(pages, "SERIES_PAGE_FRAMES", page)
     async with small_cluster(redis_url, f"pages-{page}", tmp_path) as cluster:
         (node,) = await cluster.add("a")
         task = await recorded(node.store, *SLIDING)
@@ -114,9 +133,7 @@ async def test_the_api_judges_what_the_master_found(redis_url: str, tmp_path: Pa
         outcome = await observer.finish(task)
         running = replace(await store.task("t"), outcome={})
         over = replace(running, status=Status.ENDED, outcome=outcome)
-        rows, blobs = await store.rows("t"), await store.latencies("t")
-        now = verdict_of(running, rows, blobs, await measured(store, running))
-        final = verdict_of(over, rows, blobs, await measured(store, over))
+        now, final = await told(store, running), await told(store, over)
     # Labels 6 to 10 are wholly behind the warm-up: 4 x 20 + 8 arrivals in 5 s.
     assert {one.text: (one.observed, one.ok) for one in final.thresholds} == {
         "p99<20ms over 2s": (pytest.approx(50, rel=1e-3), False),
@@ -130,13 +147,159 @@ async def test_the_api_judges_what_the_master_found(redis_url: str, tmp_path: Pa
     assert now.thresholds[0].window is not None, "while it runs: of the last seconds"
 
 
-async def test_a_breach_ends_the_task_also_under_the_next_master(redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [3, 7, 3000])
+async def test_the_newest_seconds_are_in_the_live_verdict_however_many_frames_there_are(
+    page: int, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SERIES_PAGE_FRAMES", page)
+    async with small_cluster(redis_url, f"live-{page}", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        await recorded(node.store, *SLIDING)
+        now = await told(node.store, await node.store.task("t"))
+    windows = {one.text: one.window and (one.window.from_s, one.window.to_s) for one in now.thresholds}
+    assert windows == {"p99<20ms over 2s": (4.0, 6.0), "rate>=10 over 3s": (5.0, 8.0)}
+    assert now.remark == ""
+
+
+async def test_windows_with_too_many_frames_are_shown_as_the_master_last_kept_them_and_it_is_said(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SERIES_PAGE_FRAMES", 3)
+    monkeypatch.setattr(live, "SERIES_FRAMES_MAX", 8)
+    async with small_cluster(redis_url, "many", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        await recorded(node.store, *SLIDING)
+        record = await node.store.task("t")
+        kept = {"until": 1, "worst": {SLIDING[1]: [7.0, int(BEGAN) + 1, int(BEGAN) + 3]}}
+        found = await told(node.store, replace(record, outcome={"windows": kept}))
+    assert "more than 6,000 frames" in found.remark
+    assert [(one.observed, one.ok) for one in found.thresholds] == [(None, None), (7.0, False)]
+
+
+@pytest.mark.parametrize(("pauses", "again"), [(0, 48 / 3), (1e9, 0.0)])
+async def test_windows_are_not_looked_at_again_before_ten_times_as_long_as_it_took(
+    pauses: float, again: float, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_PAUSES", pauses)
+    async with small_cluster(redis_url, f"again-{again:g}", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        await recorded(node.store, SLIDING[1])
+        windows, record = LiveWindows(node.store), await node.store.task("t")
+        stretch = Stretch(begin=int(BEGAN) + 1, full=(int(BEGAN) + 1, None))
+        first = await windows.worst(record, stretch, int(BEGAN) + 20)
+        later = await windows.worst(record, stretch, int(BEGAN) + 10)
+    found = [one[SLIDING[1]] for one in (first, later) if one is not None]
+    assert [one and one.value for one in found] == [0.0, again], "nothing came in the seconds that were looked at first"
+
+
+async def test_a_run_of_which_nothing_came_is_not_passed(redis_url: str, tmp_path: Path) -> None:
+    """Its holder died before its first report, or it never began."""
+    async with small_cluster(redis_url, "nothing", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        task = await recorded(node.store, "p99<1s", "failed<1", "error_rate<1% over 2s")
+        unheard = replace(await node.store.task("t"), spec=replace(task.spec, id="u"))
+        assert unheard.plan is not None
+        died = replace(unheard, status=Status.ENDED, plan=replace(unheard.plan, lost=(HOLDER,)))
+        lost = await told(node.store, died)
+        never = await told(node.store, replace(unheard, status=Status.ENDED, plan=None))
+        running = await told(node.store, unheard)
+    assert [one.ok for one in lost.thresholds] == [False, True, False]
+    assert (lost.passed, lost.valid) == (False, False)
+    assert [one.observed for one in lost.validity if not one.ok] == [1.0], "all of it is uncovered"
+    assert [one.ok for one in never.thresholds] == [False] * 3 and never.passed is False
+    assert [one.ok for one in running.thresholds] == [None] * 3 and running.passed is None
+
+
+@contextlib.asynccontextmanager
+async def watched(node: SmallNode, tasks: list[Task]) -> AsyncIterator[tuple[Observer, list[None]]]:
+    """An observer at work, and a list that grows with each of its looks at all tasks."""
+    node.learn(Mastership(epoch=1, node="a", incarnation=node.holder.incarnation, why="a test"))
+    node.acting = True
+    intake = Intake(node, node.record(), lambda: None)
+    looks: list[None] = []
+    intake.rows["t"], intake.drained = await node.store.rows("t"), True
+
+    def asked() -> list[Task]:
+        looks.append(None)
+        return tasks
+
+    async with trio.open_nursery() as nursery:
+        observer = Observer(node, intake, tasks=asked, members=list, on_found=lambda: None)
+        nursery.start_soon(observer.run)
+        yield observer, looks
+        nursery.cancel_scope.cancel()
+
+
+async def is_true(found: object) -> bool:
+    return bool(found)
+
+
+async def test_histograms_are_decoded_and_judged_in_threads_for_the_loop_renews_the_lease(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: dict[str, set[bool]] = {}
+
+    def noted(name: str, real: Any) -> Any:
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            where.setdefault(name, set()).add(threading.current_thread() is threading.main_thread())
+            return real(*args, **kwargs)
+
+        return noting
+
+    for module, name in ((pages, "seconds_of"), (Course, "see"), (observing, "distribution"), (observing, "judge")):
+        monkeypatch.setattr(module, name, noted(name, getattr(module, name)))
+    monkeypatch.setattr(observing, "_PERIOD_S", 0.01)
+    monkeypatch.setattr(pages, "SERIES_PAGE_FRAMES", 3)
+    async with small_cluster(redis_url, "threads", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        task = await recorded(node.store, *SLIDING, "p99<20ms abort", "p99<20ms over 2s abort", "dropped<0")
+        async with watched(node, [task]) as (observer, looks):
+            await until(lambda: is_true("aborted" in observer.found.get("t", {})), "the breach is confirmed")
+            assert len(looks) >= 2, "it has to be seen twice"
+            assert observer.found["t"]["aborted"]["threshold"] == "p99<20ms abort", "without abort nothing is done"
+            outcome = await observer.finish(task)
+        await told(node.store, await node.store.task("t"))
+    assert where == {name: {False} for name in ("seconds_of", "see", "distribution", "judge")}
+    assert outcome["windows"]["worst"][SLIDING[1]][0] == 16, "looks and the end do not get into each other's way"
+
+
+async def test_a_look_that_ends_after_the_task_was_dropped_leaves_nothing_behind(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "_PERIOD_S", 0.01)
+    monkeypatch.setattr(observing, "_KEEP_S", 0.0)
+    async with small_cluster(redis_url, "dropped", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        tasks = [await recorded(node.store, *SLIDING)]
+        asked, dropped, real = trio.Event(), trio.Event(), node.store.series_span
+
+        async def slow(task_id: str) -> Any:
+            asked.set()
+            await dropped.wait()
+            return await real(task_id)
+
+        monkeypatch.setattr(node.store, "series_span", slow)
+        async with watched(node, tasks) as (observer, looks):
+            await asked.wait()
+            tasks.clear()
+            observer.forget("t")
+            dropped.set()
+            before = len(looks)
+            await until(lambda: is_true(len(looks) > before), "the look is over")
+            assert observer.found == {}
+
+
+@pytest.mark.parametrize("text", ["completed<150 abort", "completed{GET /cart}<75 abort"])
+async def test_a_breach_ends_the_task_also_under_the_next_master(redis_url: str, tmp_path: Path, text: str) -> None:
     with target_process() as target:
-        async with small_cluster(redis_url, "breach", tmp_path) as cluster:
+        async with small_cluster(redis_url, f"breach-{len(text)}", tmp_path) as cluster:
             first, second = await cluster.add("a", "b")
             await cluster.promote(first)
-            broken = (parse_threshold("completed<150 abort"),)
-            task = await cluster.run_task(first, target.url, rate=60.0, duration_s=120.0, thresholds=broken)
+            asked: dict[str, Any] = {
+                "thresholds": (parse_threshold(text),),
+                "mix": (HttpRequest(url=f"{target.url}/cart"),),
+            }
+            task = await cluster.run_task(first, target.url, rate=60.0, duration_s=120.0, **asked)
 
             async def began() -> bool:
                 return bool(await first.store.rows(task))
@@ -147,7 +310,7 @@ async def test_a_breach_ends_the_task_also_under_the_next_master(redis_url: str,
             books = await ended(second.store, task)
             record = await second.store.task(task)
     assert books.balanced and books.intended < 120 * 60
-    assert record.outcome["aborted"]["threshold"] == "completed<150 abort"
-    assert record.outcome["aborted"]["observed"] >= 150
+    assert record.outcome["aborted"]["threshold"] == text
+    assert record.outcome["aborted"]["observed"] >= (75 if "cart" in text else 150)
     assert record.wanted is Wanted.RUN, "the operator did not ask for it"
     assert [len(node.said("+aborted")) for node in (first, second)] == [0, 1]

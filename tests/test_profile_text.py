@@ -49,7 +49,7 @@ def test_a_sine_goes_up_and_down_between_its_two_rates() -> None:
         ("ramp 1000 in 60s", "does not name two rates"),
         ("ramp 0..fast in 60s", "'fast' is not a rate"),
         ("ramp 0..10 in soon", "'soon' is not a duration"),
-        ("ramp 0..10 in 0s", "stage 1 lasts 0 s: above 0"),
+        ("ramp 0..10 in 0s", "stage 1 lasts 0 s: at least 0.001"),
         ("ramp 0..1e9 in 1s", "is not a rate"),
         ("ramp 0..20m in 1s", "stage 1 has a rate of 2e+07/s"),
         ("stages 100,200", "'100' is not RATE@TIME"),

@@ -16,6 +16,7 @@ from ha_stress.cli.client import Client
 from ha_stress.cli.main import main
 from ha_stress.cluster.mastership import Mastership
 from ha_stress.report import KINDS, Run, gather, write
+from ha_stress.store import pages
 from ha_stress.store.series import Buckets, before
 from ha_stress.store.store import Store, open_store
 from ha_stress.tasks.distribution import distribution
@@ -168,7 +169,7 @@ async def test_answers_are_bounded_and_put_together_are_the_whole(api: Api, monk
     assert answers == 3
     assert all(bucket.pop("response_us") and bucket.pop("service_us") for bucket in by_histograms)
     assert [bucket["started"] for bucket in by_histograms] == [bucket["started"] for bucket in whole]
-    monkeypatch.setattr(api_series, "SERIES_PAGE_FRAMES", 5)
+    monkeypatch.setattr(pages, "SERIES_PAGE_FRAMES", 5)
     monkeypatch.setattr(api_series, "SERIES_FRAMES_MAX", 10)
     answers, by_frames = await all_of(api, "width_s=4")
     assert answers > 3

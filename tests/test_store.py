@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ha_stress.base.errors import ConfigError, Conflict, Fenced, NotFound
+from ha_stress.base.limits import REQUEST_NAME_CHARACTERS_MAX, REQUEST_NAMES_MAX
 from ha_stress.cluster.mastership import NOBODY, Mastership
 from ha_stress.store.store import Store, open_store
+from ha_stress.tasks.figures import FURTHER, RequestFigures
 from ha_stress.tasks.ledger import Counters, Frame, books, settled
 from ha_stress.tasks.schedule import Holder, Plan, Revision
 from ha_stress.tasks.spec import HttpRequest, Status, TaskSpec, Wanted
@@ -301,6 +303,80 @@ async def test_the_books_are_computed_from_the_rows(store: Store) -> None:
     assert corrected.balanced and (corrected.intended, corrected.uncovered) == (12, 0)
 
 
+# Figures by name
+
+
+def named(sequence: int, names: dict[str, int], holder: Holder = A) -> Frame:
+    """Of each name so many were started; one was reset, the others took as many microseconds as the frame's number."""
+    requests = {
+        name: RequestFigures(
+            started=count,
+            completed=count - 1,
+            wrong=1,
+            failed={"reset": 1},
+            statuses={"200": count - 1},
+            service_us=histogram(sequence),
+        )
+        for name, count in names.items()
+    }
+    return replace(frame(sequence, holder), requests=requests)
+
+
+async def test_figures_by_name_are_committed_with_their_frame_and_once(store: Store) -> None:
+    assert await store.requests("t-1") == {}
+    await store.commit_frames(FIRST, [named(1, {"b": 3, "a": 2}), named(1, {"a": 4}, B)], "")
+    await store.commit_frames(
+        SECOND, [named(1, {"a": 4}, B), named(2, {"a": 5}), named(1, {"b": 3, "a": 2}), frame(3)], ""
+    )
+    found = await store.requests("t-1")
+    assert list(found) == ["b", "a"], "in the order in which they came"
+    assert (found["a"].started, found["a"].completed, found["a"].wrong) == (11, 8, 3)
+    assert (found["a"].failed, found["a"].statuses) == ({"reset": 3}, {"200": 8})
+    assert (found["b"].started, found["b"].failed_total) == (3, 1)
+    service = HdrHistogram.decode(found["a"].service_us)
+    assert [service.get_count_at_value(value) for value in (1, 2, 3)] == [2, 1, 0]
+
+
+async def test_a_fenced_master_adds_nothing_to_a_name(store: Store) -> None:
+    await store.commit_frames(SECOND, [named(1, {"a": 2})], "")
+    with pytest.raises(Fenced):
+        await store.commit_frames(FIRST, [named(2, {"a": 2})], "")
+    assert (await store.requests("t-1"))["a"].started == 2
+
+
+async def test_beyond_the_names_of_a_task_all_is_counted_under_one_more(store: Store) -> None:
+    first = {f"n{number}": 2 for number in range(REQUEST_NAMES_MAX - 1)}
+    await store.commit_frames(FIRST, [named(1, first)], "")
+    await store.commit_frames(FIRST, [named(2, {f"m{number}": 2 for number in range(5)})], "")
+    await store.commit_frames(FIRST, [named(3, {"n0": 2, "m0": 2, "m9": 2})], "")
+    found = await store.requests("t-1")
+    assert len(found) == REQUEST_NAMES_MAX + 1
+    assert (found["n0"].started, found["m0"].started, found[FURTHER].started) == (4, 4, 10)
+    assert HdrHistogram.decode(found[FURTHER].service_us).get_total_count() == 5
+
+
+async def test_a_frame_with_ten_thousand_names_is_counted_and_its_further_histograms_are_left_out(store: Store) -> None:
+    names = {f"{number}{'n' * 300}": 2 for number in range(10_000)}
+    done = await store.commit_frames(FIRST, [named(1, names)], "")
+    assert (done.accepted, done.refused) == (1, 0)
+    found = await store.requests("t-1")
+    assert len(found) <= REQUEST_NAMES_MAX + 1
+    assert max(map(len, found)) <= REQUEST_NAME_CHARACTERS_MAX
+    assert sum(one.started for one in found.values()) == 20_000
+    assert done.unreadable == 10_000 - REQUEST_NAMES_MAX - 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"a\0": RequestFigures()}, {"a": RequestFigures(started=-1)}, {"a": RequestFigures(failed={"reset": 1 << 60})}],
+)
+async def test_figures_that_cannot_be_stored_are_refused_with_their_frame(
+    store: Store, odd: dict[str, RequestFigures]
+) -> None:
+    done = await store.commit_frames(FIRST, [replace(frame(1), requests=odd), named(2, {"a": 2})], "")
+    assert (done.accepted, done.refused, done.marks) == (1, 1, {A: 2})
+
+
 async def test_the_timeline_sums_holders_by_second_and_can_be_read_on(store: Store) -> None:
     sent = [frame(1, second=100), frame(1, B, second=100), frame(2, second=102), frame(3, second=101, task="t-2")]
     await store.commit_frames(FIRST, sent, "")
@@ -311,7 +387,11 @@ async def test_the_timeline_sums_holders_by_second_and_can_be_read_on(store: Sto
     assert await store.timeline("t-1", after_second=100) == timeline[1:]
 
 
-ALL = [frame(s, h, revision=1 + s // 3, second=100 + s) for h in (A, B) for s in range(1, 6)]
+ALL = [
+    replace(frame(s, h, revision=1 + s // 3, second=100 + s), requests=named(s, {"a": 2, f"n{s}": s}).requests)
+    for h in (A, B)
+    for s in range(1, 6)
+]
 
 
 @settings(max_examples=20, deadline=None)
@@ -326,6 +406,11 @@ async def test_any_order_and_repetition_gives_the_same_books(order: Sequence[Fra
             assert (accepted, last.accepted, last.marks) == (len(ALL), 0, {A: 5, B: 5})
             sums = {(row.holder, row.revision): row.counters.intended for row in await store.rows("t-1")}
             assert sums == {(h, r): n for h in (A, B) for r, n in ((1, 6), (2, 9))}
+            found = await store.requests("t-1")
+            assert {name: one.started for name, one in found.items()} == {"a": 20} | {
+                f"n{s}": 2 * s for s in range(1, 6)
+            }
+            assert HdrHistogram.decode(found["a"].service_us).get_total_count() == len(ALL)
             response, _ = await store.latencies("t-1")
             assert HdrHistogram.decode(response).get_total_count() == len(ALL)
 

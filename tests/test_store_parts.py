@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 import sqlite3
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ha_stress.base.errors import ConfigError, ProtocolError, StoreUnavailable
 from ha_stress.store.engine import Database
 from ha_stress.store.marks import advance
-from ha_stress.store.merge import merge
 from ha_stress.store.shapes import plan_from_json, plan_to_json, spec_from_json, spec_to_json
 from ha_stress.store.store import open_store
 from ha_stress.tasks.schedule import Holder, Plan, Revision
@@ -39,28 +36,6 @@ def test_the_mark_is_the_highest_sequence_without_a_gap_below(batches: list[list
 def test_a_gap_that_fills_joins_the_islands() -> None:
     assert advance(0, [], [1, 2, 3, 5, 6, 9]) == (3, [(5, 6), (9, 9)])
     assert advance(3, [(5, 6), (9, 9)], [4]) == (6, [(9, 9)])
-
-
-def histogram(*values_us: int) -> bytes:
-    recorded = HdrHistogram(1, 3_600_000_000, 3)
-    for value in values_us:
-        recorded.record_value(value)
-    blob: bytes = recorded.encode()
-    return blob
-
-
-def test_merged_histograms_have_every_value_of_every_part() -> None:
-    dice = random.Random(7)
-    parts = [[dice.randrange(1, 10_000_000) for _ in range(50)] for _ in range(5)]
-    merged, unreadable = merge(histogram(*part) for part in parts)
-    assert unreadable == 0
-    assert merged == histogram(*(value for part in parts for value in part))
-
-
-def test_an_unreadable_histogram_is_left_out_and_counted() -> None:
-    assert merge([histogram(5, 6), b"not one", b"", histogram(7)]) == (histogram(5, 6, 7), 1)
-    assert merge([b"", b""]) == (b"", 0)
-    assert merge([b"%%%"]) == (b"", 1)
 
 
 def test_a_spec_with_a_binary_body_survives_json() -> None:

@@ -174,3 +174,15 @@ async def test_a_master_that_is_stopped_inside_a_transaction_does_not_keep_its_s
         open_transaction.invalidate()
         open_transaction.close()
         assert await stopped.fence() == second
+
+
+async def test_a_file_that_was_moved_away_or_replaced_under_a_running_process_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "ha.db"
+    async with open_store(f"sqlite:///{path}") as store:
+        assert await store.misplaced() == ""
+        path.rename(tmp_path / "old.db")
+        assert "is not where it was opened" in await store.misplaced()
+        path.touch()
+        assert "another file by now" in await store.misplaced()
+        (tmp_path / "old.db").replace(path)
+        assert await store.misplaced() == ""

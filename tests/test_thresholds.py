@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.engines.histogram import Recorder, index_of
+from ha_stress.engines.histogram import Recorder
+from ha_stress.tasks.buckets import index_of
+from ha_stress.tasks.course import Course
 from ha_stress.tasks.distribution import distribution
 from ha_stress.tasks.judging import (
     Observed,
@@ -24,7 +26,6 @@ from ha_stress.tasks.judging import (
     measured_s,
     statistic,
     stretch_of,
-    windows,
     worst,
 )
 from ha_stress.tasks.ledger import Counters
@@ -43,11 +44,19 @@ def counts(*values_ms: float) -> dict[int, int]:
 
 def second(label: int, *values_ms: float, **numbers: Any) -> Second:
     counters = Counters(started=len(values_ms), completed=len(values_ms), intended=len(values_ms))
-    return Second(label=label, counters=replace(counters, **numbers), response=counts(*values_ms))
+    return Second(label=label, counters=replace(counters, **numbers), response=counts(*values_ms).items())
 
 
 def seconds(*some: Second) -> Mapping[int, Second]:
     return {one.label: one for one in some}
+
+
+def windows(
+    threshold: Threshold, course: Mapping[int, Second], stretch: Stretch, ends: tuple[int, int]
+) -> list[Observed]:
+    """Every window that ends with a label from ends[0] to ends[1]."""
+    whole = Course(thresholds=(threshold,), until=ends[0] - 1)
+    return whole.see(course.values(), stretch, newest=ends[1], final=True)[threshold.text]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +91,7 @@ def test_options_may_come_in_any_order() -> None:
         found = parse_threshold(text)
         assert (found.window_s, found.abort, found.after_s) == (10.0, True, 30.0)
     assert parse_threshold("failed<1 abort after 1m").after_s == 60.0
+    assert parse_threshold("failed<1 over 1m30s").window_s == 90.0
     assert not parse_threshold("failed<1 over 5s").abort
 
 
@@ -103,6 +113,9 @@ def test_options_may_come_in_any_order() -> None:
         ("rate>=fast", "not a value"),
         ("p99<3ms over", "not understood"),
         ("p99<3ms over soon", "not a duration"),
+        ("p99<3ms over \u0663s", "not a duration"),
+        ("p99<3ms abort after 1e9", "not a duration"),
+        ("p99<\u0663ms", "not a value"),
         ("p99<3ms over 0s", "whole number of seconds"),
         ("p99<3ms over 2.5s", "whole number of seconds"),
         ("p99<3ms over 2h", "whole number of seconds"),
@@ -121,7 +134,7 @@ def test_a_bad_threshold_is_refused_in_one_sentence_with_an_example(text: str, c
     assert "\n" not in str(caught.value)
 
 
-@given(st.lists(st.integers(0, 3_000_000), min_size=1, max_size=200), st.sampled_from([1, 50, 90, 99, 99.9, 100]))
+@given(st.lists(st.integers(0, 3_000_000), min_size=1, max_size=200), st.sampled_from([0, 1, 50, 90, 99, 99.9, 100]))
 def test_percentiles_are_those_of_the_merged_histogram(values_us: list[int], percent: float) -> None:
     recorder = Recorder()
     for value in values_us:
@@ -129,6 +142,7 @@ def test_percentiles_are_those_of_the_merged_histogram(values_us: list[int], per
     merged = distribution([recorder.drain()])
     assert statistic(f"p{percent:g}", counts_of(merged)) == merged.at(percent) / 1000
     assert statistic("max", counts_of(merged)) == merged.max_us / 1000
+    assert statistic("min", counts_of(merged)) == merged.min_us / 1000
     assert statistic("mean", counts_of(merged)) == pytest.approx(merged.mean_us / 1000)
 
 
@@ -183,6 +197,14 @@ def test_a_rate_is_asked_of_whole_seconds_only() -> None:
     course = seconds(*(second(label, *[1] * count) for label, count in ((1001, 5), (1002, 10), (1004, 10), (1005, 5))))
     found = windows(threshold, course, stretch, (1000, 1009))
     assert [(one.first, one.last, one.value) for one in found] == [(1002, 1003, 5.0), (1003, 1004, 5.0)]
+
+
+def test_a_count_with_a_least_value_is_asked_of_whole_seconds_only_and_one_with_a_greatest_of_all() -> None:
+    stretch = stretch_of(1000.5, 4.0, 0.0)
+    course = seconds(*(second(label, *[1] * count) for label, count in ((1001, 5), (1002, 10), (1003, 10), (1004, 10))))
+    for text, ends in (("completed>=10 over 1s", [1002, 1003, 1004]), ("failed<1 over 1s", list(range(1001, 1010)))):
+        found = windows(parse_threshold(text), course, stretch, (1000, 1009))
+        assert [one.last for one in found] == ends
 
 
 def test_a_second_of_silence_counts_for_rates_and_not_for_latencies() -> None:

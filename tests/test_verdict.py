@@ -51,6 +51,13 @@ def test_one_pause_of_a_machine_is_no_saturation() -> None:
     assert doubts(**evidence(late=1000, measured_s=1.0)) == ["late"]
 
 
+def test_one_late_arrival_of_few_is_a_pause_too() -> None:
+    assert doubts(**evidence(started=3, late=1, measured_s=10.0)) == []
+    (said,) = [one for one in findings(Evidence(**evidence(late=1))) if one.name == "late"]
+    assert said.sentence == "1 arrival (0.10%) was sent over 10 ms after its schedule"
+    assert doubts(**evidence(started=3, late=2, measured_s=10.0)) == ["late"]
+
+
 def test_users_without_think_time_may_use_a_whole_core() -> None:
     busy = EngineUse(seconds=10, busy=10, peak=1.0)
     assert doubts(**evidence(), engines=busy, back_to_back=True) == []

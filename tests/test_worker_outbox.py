@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.ledger import Counters, Frame
 from ha_stress.tasks.schedule import Holder
 from ha_stress.worker.outbox import Outbox
@@ -106,6 +108,18 @@ def test_too_many_frames_are_added_up_and_only_their_histograms_are_lost() -> No
     assert outbox.kept == 4
     assert outbox.lost == 6
     assert sum(one.counters.started for one in outbox.take(100)) == 10
+
+
+def test_when_many_are_kept_new_ones_go_without_the_histograms_of_their_names_and_lose_no_count() -> None:
+    outbox = Outbox(ME, with_requests_max=2, kept_max=3)
+    for number in range(5):
+        figures = RequestFigures(started=number, completed=number, failed={"reset": 1}, service_us=b"x")
+        outbox.add(replace(frame(), requests={"a": figures}))
+    kept = [one.requests["a"] for one in outbox.take(9)]
+    assert sum(one.started for one in kept) == 10
+    assert sum(one.failed_total for one in kept) == 5
+    assert not any(one.service_us for one in kept[1:])
+    assert outbox.lost
 
 
 def test_what_was_sent_is_never_changed_so_numbers_have_no_gap() -> None:

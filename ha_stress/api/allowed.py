@@ -16,6 +16,7 @@ from ha_stress.base.config import NodeConfig
 from ha_stress.base.errors import NotAllowed
 from ha_stress.base.limits import API_LOOKUPS_MAX
 from ha_stress.base.targets import AllowedTargets
+from ha_stress.tasks.protocols import requests_of
 from ha_stress.tasks.spec import TaskSpec
 
 #: A caller has given up soon after. What a resolver that hangs is asked for stays in its thread until it answers.
@@ -38,7 +39,7 @@ def lookups() -> trio.CapacityLimiter:
 
 async def check_targets(spec: TaskSpec, allowed: AllowedTargets, limiter: trio.CapacityLimiter) -> None:
     """NotAllowed names the first target of which no address may be loaded."""
-    hosts = dict.fromkeys(urlsplit(request.url).hostname or "" for request in (spec.request, *spec.mix))
+    hosts = dict.fromkeys(urlsplit(request.url).hostname or "" for request in requests_of(spec))
     found: dict[str, list[str]] = {}
 
     async def look_up(host: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import trio
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
+from ha_stress.api.answers import answered
 from ha_stress.api.models import EventList, FailoverList, Master, StatusView
 from ha_stress.api.port import ApiNode
 from ha_stress.api.problems import RESPONSES
@@ -20,8 +22,9 @@ from ha_stress.cluster.mastership import NOBODY, Mastership, newer
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
 
 
-async def status_of(node: ApiNode) -> StatusView:
-    """Never fails: a server that does not answer is a sentence in the answer."""
+async def status_of(node: ApiNode) -> Callable[[], StatusView]:
+    """What makes the answer; of many nodes that takes a while. Never fails: a server that does not answer is a sentence in
+    it."""
     record: Mastership = NOBODY
     nodes: list[NodeInfo] = []
     sentinels: list[SentinelInfo] = []
@@ -53,7 +56,7 @@ async def status_of(node: ApiNode) -> StatusView:
     # This node's own words are fresher than what it published last, and all there is while Redis is away.
     known = {info.id: info for info in nodes} | {me.id: me}
     record = newer(record, node.record())
-    return StatusView(
+    return lambda: StatusView(
         cluster=node.config.cluster,
         answered_by=me.id,
         epoch=record.epoch,
@@ -88,20 +91,21 @@ def router_of(node: ApiNode) -> APIRouter:
     router = APIRouter(tags=["cluster"], responses=RESPONSES)
     slots = StreamSlots(EVENT_STREAMS_MAX)
 
-    @router.get("/status")
-    async def status() -> StatusView:
+    @router.get("/status", response_model=StatusView)
+    async def status() -> Response:
         """Who is who now."""
-        return await status_of(node)
+        return await answered(await status_of(node))
 
-    @router.get("/events")
+    @router.get("/events", response_model=EventList)
     async def events(
         after: Annotated[
             int, Query(ge=0, le=SEQUENCE_MAX, description="Only events with a higher sequence; 0: the newest")
         ] = 0,
         limit: Annotated[int, Query(ge=1, le=EVENT_STREAM_MAX)] = 1000,
-    ) -> EventList:
+    ) -> Response:
         """Events, oldest first. Sequences have no gaps: a jump means that older ones have left the stream."""
-        return EventList(events=[event_view(event) for event in await node.bus.events(after, limit)])
+        found = await node.bus.events(after, limit)
+        return await answered(lambda: EventList(events=[event_view(event) for event in found]))
 
     @router.get("/events/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
     async def event_stream(

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from ha_stress.api.models_task import Headers, NewFeeder, NewProfile, NewRequest, NewScenario, NewTask
+from ha_stress.api.fields import Headers
+from ha_stress.api.models_task import NewFeeder, NewProfile, NewRequest, NewScenario, NewTask
 from ha_stress.base.errors import ConfigError
 from ha_stress.base.ids import check_name, new_task_id
 from ha_stress.base.limits import INLINE_BODIES_BYTES_MAX, INLINE_BODY_BYTES_MAX, REQUEST_BODY_BYTES_MAX
@@ -20,6 +21,7 @@ from ha_stress.tasks.admission import check_request, check_spec
 from ha_stress.tasks.checks import parse_check
 from ha_stress.tasks.csv_data import count_rows
 from ha_stress.tasks.profile import Profile, Stage, natural_duration_s
+from ha_stress.tasks.protocols import HTTP
 from ha_stress.tasks.scenario import Feeder, Scenario
 from ha_stress.tasks.spec import HttpRequest, TaskSpec
 from ha_stress.tasks.thresholds import parse_threshold
@@ -56,7 +58,7 @@ class Draft:
 def drafted(new: NewTask, driver: str = "stress") -> Draft:
     """ConfigError with one sentence if it cannot be run. Large tasks take a while: not to be called on a loop."""
     blobs = Blobs()
-    request = request_of(new, blobs)
+    request = request_of(new, new.request_name, blobs)
     if new.rate is None and not new.users and not (new.profile and new.profile.stages):
         raise ConfigError("rate: missing; give the rate of the arrivals, or a profile with stages, or users")
     profile = _profile_of(new.profile) if new.profile is not None else None
@@ -64,9 +66,9 @@ def drafted(new: NewTask, driver: str = "stress") -> Draft:
         id=check_name("task id", new.id) if new.id is not None else new_task_id(),
         name=new.name if new.name is not None else _default_name(new, request),
         request=request,
-        mix=tuple(request_of(one, blobs) for one in new.requests),
+        mix=tuple(request_of(one, one.name, blobs) for one in new.requests),
         scenario=_scenario_of(new.scenario, blobs) if new.scenario is not None else None,
-        rate=new.rate or 0.0,
+        rate=0.0 if profile is not None and profile.stages else new.rate or 0.0,  # stages stand for themselves
         profile=profile,
         users=new.users,
         think_time_s=new.think_time_s,
@@ -88,13 +90,12 @@ def checked(document: Mapping[str, Any]) -> TaskSpec:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{where}: {'unknown field' if first['type'] == 'extra_forbidden' else first['msg']}"
-        ) from None
+        message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{where}: {message}") from None
     return drafted(new).spec
 
 
-def request_of(new: NewRequest, blobs: Blobs) -> HttpRequest:
+def request_of(new: NewRequest | NewTask, name: str, blobs: Blobs) -> HttpRequest:
     body = _body_of(new)
     if len(body) > REQUEST_BODY_BYTES_MAX:
         raise ConfigError(f"the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes")
@@ -111,6 +112,7 @@ def request_of(new: NewRequest, blobs: Blobs) -> HttpRequest:
             http2=new.http2,
             expect=new.expect,
             weight=new.weight,
+            name=name,
         )
     )
 
@@ -119,7 +121,7 @@ def _pairs(headers: Headers) -> tuple[tuple[str, str], ...]:
     return tuple(headers.items()) if isinstance(headers, dict) else tuple((name, value) for name, value in headers)
 
 
-def _body_of(new: NewRequest) -> bytes:
+def _body_of(new: NewRequest | NewTask) -> bytes:
     if new.body is not None and new.body_base64 is not None:
         raise ConfigError("give body or body_base64, not both")
     if new.body_base64 is not None:
@@ -162,5 +164,5 @@ def _default_name(new: NewTask, request: HttpRequest) -> str:
     if new.scenario is not None:
         return new.scenario.name
     parts = urlsplit(request.url)
-    verb = request.method if parts.scheme in ("http", "https") else parts.scheme
+    verb = request.method if parts.scheme in HTTP else parts.scheme
     return f"{verb} {parts.netloc}{parts.path}"[:200]

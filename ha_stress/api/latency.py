@@ -1,31 +1,22 @@
-"""Percentiles out of a merged histogram blob (HdrHistogram V2, microseconds)."""
+"""What a distribution of latencies says, in milliseconds."""
 
 from __future__ import annotations
 
-from hdrh.histogram import HdrHistogram
-
 from ha_stress.api.models import Latency
+from ha_stress.tasks.distribution import Distribution
 
 
-def latency_of(blob: bytes) -> Latency | None:
+def latency_of(found: Distribution) -> Latency | None:
     """None where nothing was measured yet."""
-    if not blob:
+    if not found.total:
         return None
-    histogram = HdrHistogram.decode(blob)
-    count = int(histogram.get_total_count())
-    if not count:
-        return None
-
-    def at(percentile: float) -> float:
-        value_us: float = histogram.get_value_at_percentile(percentile)
-        return round(value_us / 1000, 3)
-
+    p50, p90, p99, p999 = (round(found.at(percentile) / 1000, 3) for percentile in (50, 90, 99, 99.9))
     return Latency(
-        count=count,
-        mean_ms=round(histogram.get_mean_value() / 1000, 3),
-        p50_ms=at(50),
-        p90_ms=at(90),
-        p99_ms=at(99),
-        p999_ms=at(99.9),
-        max_ms=round(histogram.get_max_value() / 1000, 3),
+        count=found.total,
+        mean_ms=round(found.mean_us / 1000, 3),
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        p999_ms=p999,
+        max_ms=round(found.max_us / 1000, 3),
     )

@@ -34,6 +34,7 @@ class Task(BaseModel):
     http2: bool
     expect: str
     weight: int
+    request_name: str = Field(description="Of its own request")
     requests: list[RequestView] = Field(description="Further requests, sent in turn with the first one")
     scenario: ScenarioView | None
     rate: float = Field(description="Arrivals per second; with stages, what the operator has set since, or 0")
@@ -124,6 +125,23 @@ class Latencies(BaseModel):
     service: Latency | None
 
 
+class RequestLatency(Latency):
+    p95_ms: float
+
+
+class RequestFiguresView(BaseModel):
+    """What was counted under one name: of a mix, or of the requests that the runs of a scenario make."""
+
+    name: str
+    started: int
+    completed: int
+    failed: int
+    wrong: int = Field(description="The part of completed of which a check failed")
+    failures: dict[str, int]
+    statuses: dict[str, int]
+    service: RequestLatency | None
+
+
 class TaskDetail(Task):
     plan: list[PlanRevision]
     books: BooksView
@@ -131,6 +149,7 @@ class TaskDetail(Task):
     statuses: dict[str, int]
     check_failures: dict[str, int] = Field(description="How often each check failed")
     latency: Latencies
+    by_request: list[RequestFiguresView] = Field(description="Empty for a task that sends one request")
     verdict: VerdictView
     timeline: list[dict[str, Any]] | None = Field(default=None, description="Sums per Unix second, with ?timeline=1")
 

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from ha_stress.api.fields import Asked, Truth, Whole
 
 #: Words of the operator travel in one record with everything else that was asked for.
 WORDS_MAX = 200
 NAME_MAX = 64
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NewPause(_Request):
+class NewPause(Asked):
     """Why, for whoever looks at it at night."""
 
     why: str = Field(default="", max_length=WORDS_MAX)
 
 
-class NewSwitchover(_Request):
+class NewSwitchover(Asked):
     """`to`: empty for the best candidate. `epoch`: what the caller saw; refused if another master was named since."""
 
     to: str = Field(default="", max_length=NAME_MAX)
-    epoch: int | None = Field(default=None, ge=0)
+    epoch: Whole | None = Field(default=None, ge=0)
 
 
-class NewTags(_Request):
+class NewTags(Asked):
     """All tags of the node: what is left out is taken away."""
 
-    priority: int | None = Field(default=None, ge=0, le=1_000_000, description="Null: as configured. 0: never master")
-    draining: bool = Field(default=False, description="Keeps no share of a load, and is not chosen as master")
+    priority: Whole | None = Field(default=None, ge=0, le=1_000_000, description="Null: as configured. 0: never master")
+    draining: Truth = Field(default=False, description="Keeps no share of a load, and is not chosen as master")
 
 
-class NewMember(_Request):
+class NewMember(Asked):
     id: str = Field(max_length=NAME_MAX)
 
 

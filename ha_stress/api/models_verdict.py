@@ -49,5 +49,6 @@ class VerdictView(BaseModel):
         description="It is the generator that cannot be believed, not only the load that is missing"
     )
     thresholds: list[ThresholdView]
+    remark: str = Field("", description="What has to be known of the windows of sliding thresholds; mostly empty")
     validity: list[FindingView]
     aborted: AbortView | None

@@ -11,14 +11,15 @@ from typing import Annotated, Final
 import trio
 from fastapi import APIRouter, Query, Response
 
-from ha_stress.api.models import Latency
+from ha_stress.api.answers import answered
+from ha_stress.api.latency import latency_of
 from ha_stress.api.models_report import Series, SeriesBucket
 from ha_stress.api.port import ApiNode
 from ha_stress.api.problems import RESPONSES
-from ha_stress.base.limits import SERIES_BUCKETS_MAX, SERIES_FRAMES_MAX, SERIES_HISTOGRAMS_MAX, SERIES_PAGE_FRAMES
-from ha_stress.store.series import Bucket, Buckets, Place, Span, before
+from ha_stress.base.limits import SERIES_BUCKETS_MAX, SERIES_FRAMES_MAX, SERIES_HISTOGRAMS_MAX
+from ha_stress.store.pages import Pages
+from ha_stress.store.series import Bucket, Buckets, Span, before
 from ha_stress.store.store import Store
-from ha_stress.tasks.distribution import Sum
 from ha_stress.tasks.ledger import COUNTERS
 
 _SECOND_MAX: Final = 1 << 40
@@ -44,24 +45,19 @@ def router_of(node: ApiNode) -> APIRouter:
         span = await node.store.series_span(task_id)
         if span is None:
             nothing = Series(task=task_id, width_s=width_s or 1, first=None, last=None, next_after=None, buckets=[])
-            return _answer(nothing)
+            return await answered(lambda: nothing)
         width = width_s or -(-(span.last - span.first + 1) // buckets)
         most = min(buckets, SERIES_HISTOGRAMS_MAX) if histograms else buckets
         found, next_after = await _read(node.store, adding, task_id, span, after, width, most)
 
-        def shown() -> Response:
+        def shown() -> Series:
             views = [_view(one, histograms) for one in found]
             ends = {"first": span.first, "last": span.last, "next_after": next_after}
-            return _answer(Series(task=task_id, width_s=width, **ends, buckets=views))
+            return Series(task=task_id, width_s=width, **ends, buckets=views)
 
-        # Percentiles, histograms and two megabytes of JSON: not on the loop that renews the lease.
-        return await trio.to_thread.run_sync(shown, limiter=adding)
+        return await answered(shown)
 
     return router
-
-
-def _answer(series: Series) -> Response:
-    return Response(series.model_dump_json(), media_type="application/json")
 
 
 async def _read(
@@ -73,21 +69,13 @@ async def _read(
     """
     skipped = max(0, -(-(after + 1 - span.first) // width_s))
     begin, end = span.first + skipped * width_s, span.first + (skipped + most) * width_s
-    place: Place = before(begin)
-    sums, read = Buckets(span.first, width_s), 0
-    while True:
-        page = await store.series(task_id, after=place, limit=SERIES_PAGE_FRAMES)
-        within = [piece for piece in page if piece.second < end]
-        await trio.to_thread.run_sync(sums.add, within, limiter=adding)
-        if len(within) < len(page):
-            return sums.taken(), end - 1
-        if len(page) < SERIES_PAGE_FRAMES:
-            return sums.taken(), None
-        read += len(page)
-        place = page[-1].place
-        if read >= SERIES_FRAMES_MAX and len(sums) > 1:
+    sums, pages = Buckets(span.first, width_s), Pages(store, task_id, before(begin), before(end))
+    while not pages.over:
+        await trio.to_thread.run_sync(sums.add, await pages.next(), limiter=adding)
+        if pages.read >= SERIES_FRAMES_MAX and len(sums) > 1 and not pages.over:
             *whole, cut = sums.taken()
             return whole, cut.second - 1
+    return sums.taken(), end - 1 if end <= span.last else None
 
 
 def _view(bucket: Bucket, histograms: bool) -> SeriesBucket:
@@ -102,25 +90,9 @@ def _view(bucket: Bucket, histograms: bool) -> SeriesBucket:
             "statuses": dict(counters.statuses),
             "checks": dict(counters.checks),
             "workers": dict(bucket.started),
-            "response": _latency(bucket.response),
-            "service": _latency(bucket.service),
+            "response": latency_of(bucket.response.distribution()),
+            "service": latency_of(bucket.service.distribution()),
             "response_us": bucket.response.encode().decode("ascii") if histograms else None,
             "service_us": bucket.service.encode().decode("ascii") if histograms else None,
         }
-    )
-
-
-def _latency(total: Sum) -> Latency | None:
-    found = total.distribution()
-    if not found.total:
-        return None
-    p50, p90, p99, p999 = (round(found.at(percentile) / 1000, 3) for percentile in (50, 90, 99, 99.9))
-    return Latency(
-        count=found.total,
-        mean_ms=round(found.mean_us / 1000, 3),
-        p50_ms=p50,
-        p90_ms=p90,
-        p99_ms=p99,
-        p999_ms=p999,
-        max_ms=round(found.max_us / 1000, 3),
     )

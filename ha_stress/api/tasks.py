@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import trio
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from ha_stress.api.allowed import check_scenario, check_targets, lookups
+from ha_stress.api.answers import answered
+from ha_stress.api.by_request import several
 from ha_stress.api.creation import drafted
 from ha_stress.api.models import Task, TaskDetail, TaskList
 from ha_stress.api.models_task import NewRate, NewTask, Stopped
@@ -19,6 +21,7 @@ from ha_stress.api.port import ApiNode
 from ha_stress.api.problems import RESPONSES
 from ha_stress.api.verdict import measured
 from ha_stress.api.views import task_detail, task_view
+from ha_stress.api.windows import LiveWindows
 from ha_stress.base.errors import BusUnavailable
 from ha_stress.base.targets import AllowedTargets
 from ha_stress.tasks.admission import check_rate
@@ -29,6 +32,7 @@ def router_of(node: ApiNode) -> APIRouter:
     router = APIRouter(prefix="/tasks", tags=["tasks"], responses=RESPONSES)
     allowed = AllowedTargets.parse(node.config.allow)
     limiter = lookups()
+    windows = LiveWindows(node.store)
     caps = RateCaps(task=node.config.rate_max_task, cluster=node.config.rate_max_cluster)
 
     async def hint() -> None:
@@ -37,8 +41,11 @@ def router_of(node: ApiNode) -> APIRouter:
         except BusUnavailable:
             return  # the intent is in the database; the master reads it at its next look
 
-    @router.post("", status_code=201)
-    async def create(new: NewTask) -> Task:
+    async def shown(task_id: str, status_code: int = 200) -> Response:
+        return await answered(task_view, await node.store.task(task_id), status_code=status_code)
+
+    @router.post("", status_code=201, response_model=Task)
+    async def create(new: NewTask) -> Response:
         """Create a task. With a client-chosen id it may be sent again, to any node: the same task is created once."""
         # Looking through megabytes of data takes a while: not on the loop that renews the lease.
         draft = await trio.to_thread.run_sync(drafted, new, node.config.driver)
@@ -48,34 +55,33 @@ def router_of(node: ApiNode) -> APIRouter:
             await node.store.put_blob(data)
         await node.store.create_task(draft.spec, caps)
         await hint()
-        return task_view(await node.store.task(draft.spec.id))
+        return await shown(draft.spec.id, 201)
 
-    @router.get("")
+    @router.get("", response_model=TaskList)
     async def every(
         open_only: Annotated[bool, Query(alias="open", description="Only tasks that have not ended")] = False,
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    ) -> TaskList:
+    ) -> Response:
         """All tasks, without their books."""
         records = await node.store.tasks(open_only=open_only, limit=limit)
-        return TaskList(tasks=[task_view(record) for record in records])
+        return await answered(lambda: TaskList(tasks=[task_view(record) for record in records]))
 
-    @router.get("/{task_id}")
-    async def one(task_id: str, timeline: bool = False) -> TaskDetail:
+    @router.get("/{task_id}", response_model=TaskDetail)
+    async def one(task_id: str, timeline: bool = False) -> Response:
         """One task with its plan, books and latencies."""
         record = await node.store.task(task_id)
-        rows = await node.store.rows(task_id)
-        blobs = await node.store.latencies(task_id)
+        rows, blobs = await node.store.rows(task_id), await node.store.latencies(task_id)
+        requests = await node.store.requests(task_id) if several(record.spec) else {}
         seconds = await node.store.timeline(task_id) if timeline else None
-        # Decoding two histograms takes about a millisecond each: not on the loop that renews the lease.
-        found = await measured(node.store, record)
-        return await trio.to_thread.run_sync(task_detail, record, rows, blobs, seconds, found)
+        found = await measured(node.store, record, windows)
+        return await answered(task_detail, record, rows, blobs, requests, seconds, found)
 
-    @router.put("/{task_id}/rate")
-    async def set_rate(task_id: str, new: NewRate) -> Task:
+    @router.put("/{task_id}/rate", response_model=Task)
+    async def set_rate(task_id: str, new: NewRate) -> Response:
         """Change the rate of a task that has not ended."""
         await node.store.set_rate(task_id, check_rate(new.rate), caps)
         await hint()
-        return task_view(await node.store.task(task_id))
+        return await shown(task_id)
 
     @router.post("/stop")
     async def stop_all() -> Stopped:
@@ -84,11 +90,11 @@ def router_of(node: ApiNode) -> APIRouter:
         await hint()
         return Stopped(stopped=stopped)
 
-    @router.post("/{task_id}/stop")
-    async def stop(task_id: str) -> Task:
+    @router.post("/{task_id}/stop", response_model=Task)
+    async def stop(task_id: str) -> Response:
         """Stop a task; what is under way is still counted. Stopping a task that is stopping changes nothing."""
         await node.store.stop_task(task_id)
         await hint()
-        return task_view(await node.store.task(task_id))
+        return await shown(task_id)
 
     return router

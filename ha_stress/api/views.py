@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ha_stress.api.by_request import request_views
 from ha_stress.api.latency import latency_of
 from ha_stress.api.models import (
     BooksView,
@@ -26,8 +27,10 @@ from ha_stress.cluster.controls import Controls
 from ha_stress.cluster.events import MEANING, Event
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
 from ha_stress.store.store import TaskRecord
-from ha_stress.tasks.ledger import Books, Row, books
-from ha_stress.tasks.schedule import Plan
+from ha_stress.tasks.distribution import distribution
+from ha_stress.tasks.figures import RequestFigures
+from ha_stress.tasks.ledger import Row, books
+from ha_stress.tasks.schedule import Holder, Plan, Revision
 from ha_stress.tasks.spec import HttpRequest
 
 
@@ -39,50 +42,33 @@ def task_detail(
     record: TaskRecord,
     rows: Sequence[Row],
     blobs: tuple[bytes, bytes],
+    requests: Mapping[str, RequestFigures],
     timeline: list[dict[str, Any]] | None,
     found: Measured | None,
 ) -> TaskDetail:
     """Everything about one task; the books are recomputed from the committed rows."""
     totals = books(record.plan, rows)
-    response, service = blobs
+    response, service = (distribution([blob]) for blob in blobs)
     return TaskDetail.model_validate(
         _task_fields(record)
         | {
             "plan": plan_view(record.plan),
-            "books": books_view(totals),
+            "books": BooksView.model_validate(totals, from_attributes=True),
             "failures": dict(totals.failures),
             "statuses": dict(totals.statuses),
             "check_failures": dict(totals.checks),
             "latency": Latencies(response=latency_of(response), service=latency_of(service)),
-            "verdict": verdict_of(record, rows, blobs, found),
+            "by_request": request_views(record.spec, requests),
+            "verdict": verdict_of(record, rows, response, service, found, requests),
             "timeline": timeline,
         }
-    )
-
-
-def books_view(totals: Books) -> BooksView:
-    return BooksView(
-        planned=totals.planned,
-        intended=totals.intended,
-        started=totals.started,
-        completed=totals.completed,
-        failed=totals.failed,
-        dropped=totals.dropped,
-        uncovered=totals.uncovered,
-        late=totals.late,
-        wrong=totals.wrong,
-        retried=totals.retried,
-        connected=totals.connected,
-        bytes_in=totals.bytes_in,
-        bytes_out=totals.bytes_out,
-        cpu_us=totals.cpu_us,
-        balanced=totals.balanced,
     )
 
 
 def plan_view(plan: Plan | None) -> list[PlanRevision]:
     if plan is None:
         return []
+    lost = frozenset(plan.lost)
     return [
         PlanRevision(
             number=revision.number,
@@ -95,18 +81,23 @@ def plan_view(plan: Plan | None) -> list[PlanRevision]:
             base=revision.base,
             users=revision.users,
             until_s=revision.until_s,
-            shares=[
-                Share(
-                    node=holder.node,
-                    incarnation=holder.incarnation,
-                    rate=round(revision.rate_of(holder), 6),
-                    share=round(revision.share_of(holder), 9),
-                    lost=holder in plan.lost,
-                )
-                for holder in revision.holders
-            ],
+            shares=_shares(revision, lost),
         )
         for revision in plan.revisions
+    ]
+
+
+def _shares(revision: Revision, lost: Collection[Holder]) -> list[Share]:
+    rate, slots = revision.rate_at(revision.at_s), len(revision.table)
+    return [
+        Share(
+            node=holder.node,
+            incarnation=holder.incarnation,
+            rate=round(rate * len(owned) / slots, 6),
+            share=round(len(owned) / slots, 9),
+            lost=holder in lost,
+        )
+        for holder, owned in revision.slots_by_holder().items()
     ]
 
 
@@ -141,6 +132,7 @@ def _task_fields(record: TaskRecord) -> dict[str, Any]:
         **_request_fields(spec.request),
         "id": spec.id,
         "name": spec.name,
+        "request_name": spec.request.name,
         "requests": [_request_fields(request) for request in spec.mix],
         "scenario": None if spec.scenario is None else asdict(spec.scenario) | _problems(record.outcome),
         "rate": spec.rate,

@@ -44,6 +44,8 @@ RATE_MAX: Final = 10_000_000.0
 RATE_MIN: Final = 1e-6
 #: A schedule longer than this is a typing error (about a year).
 DURATION_S_MAX: Final = 366 * 86_400.0
+#: One shorter than this as well, or a stretch of one; and a denormal number has no inverse.
+DURATION_S_MIN: Final = 0.001
 #: Requests that may be under way at once in one engine before arrivals are dropped (and counted as dropped).
 IN_FLIGHT_MAX_DEFAULT: Final = 1_024
 #: One address has no more ports towards one target, so more than this cannot be meant.
@@ -156,7 +158,7 @@ ENGINE_NAMES_MAX: Final = 256
 ANSWER_BYTES_MAX: Final = 16 << 20
 #: Messages that a target pushes over an idle WebSocket; more wait in the socket, and the target for us.
 WEBSOCKET_MESSAGES_UNREAD_MAX: Final = 64
-#: Stretch of a sliding threshold; the histograms of so many seconds are held in memory.
+#: Stretch of a sliding threshold; the histograms of so many seconds are held in memory, about 30 KiB each.
 WINDOW_S_MAX: Final = 600
 #: Rows of one data file: each is an object in every engine.
 FEEDER_ROWS_MAX: Final = 1_000_000
@@ -172,6 +174,8 @@ CHECKED_BODY_BYTES_MAX: Final = 1 << 20
 CHECKED_HEADERS_MAX: Final = 1_000
 #: What an engine says of the first failure of a kind: the end of a traceback.
 COMPLAINT_CHARACTERS_MAX: Final = 4_000
+#: The same in one line.
+COMPLAINT_CAUSE_MAX: Final = 300
 #: A file of the import commands. Browsers record answers too: a HAR file of a long session has tens of MiB.
 IMPORT_BYTES_MAX: Final = 256 << 20
 #: Stored data that one node holds for its engines, each of which holds its part of it again.
@@ -184,5 +188,15 @@ SCENARIO_CHECKS_MAX: Final = 100
 ERRAND_S_MAX: Final = 60.0
 #: Setups and teardowns under way at once in the master's process; each is a process of its own.
 ERRANDS_AT_ONCE_MAX: Final = 4
-#: The same in one line.
-COMPLAINT_CAUSE_MAX: Final = 300
+#: Names under which the requests of one task are told apart: more than anybody reads. Each costs a frame some 200 bytes,
+#: and up to 600 at 20,000 requests a second: with so many names it has 40 KiB, and its commit takes 5 ms.
+REQUEST_NAMES_MAX: Final = 64
+#: One such name: a path of usual length. It is in every frame and in every row of a table.
+REQUEST_NAME_CHARACTERS_MAX: Final = 100
+#: Statuses that one name has in one frame; a target that answers more different ones is told by their class (4xx).
+REQUEST_STATUSES_MAX: Final = 20
+#: Frames that wait for a commit with the histograms of their names: at most 24 MB, in the worker and once more in Redis.
+#: Beyond it (5 minutes with 2 engines and no master) these are given up first, and a frame is small again.
+FRAMES_WITH_REQUESTS_MAX: Final = 600
+#: Tasks of which one node remembers the windows that it has shown last.
+LIVE_WINDOWS_MAX: Final = 64

@@ -7,27 +7,28 @@ import re
 from ha_stress.base.errors import ConfigError
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_PIECE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|d)")
-_RATE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmM]?)(?:/(s|sec|m|min|h))?\Z")
+_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_SECONDS = re.compile(rf"{_NUMBER}(?:[eE]\d+)?", re.ASCII)
+_PIECE = re.compile(rf"{_NUMBER}\s*(ms|s|m|h|d)\s*", re.ASCII)
+_RATE = re.compile(rf"{_NUMBER}\s*([kKmM]?)(?:/(s|sec|m|min|h))?", re.ASCII)
 _PER_S = {None: 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> float:
     """Seconds of "20s", "1m30s", "500ms", "2h", or of a plain number (seconds)."""
-    compact = text.strip().replace(" ", "")
-    try:
-        return _finite(float(compact), text)
-    except ValueError:
-        pass
-    pieces = _PIECE.findall(compact)
-    if not pieces or "".join(number + unit for number, unit in pieces) != compact:
+    word, seconds, end = text.strip(), 0.0, 0
+    if _SECONDS.fullmatch(word):
+        seconds, end = float(word), len(word)
+    while piece := _PIECE.match(word, end):
+        seconds, end = seconds + float(piece[1]) * _UNIT_S[piece[2]], piece.end()
+    if not end or end < len(word) or seconds == float("inf"):
         raise ConfigError(f"{text!r} is not a duration: write for example 20s, 1m30s or 500ms")
-    return _finite(sum(float(number) * _UNIT_S[unit] for number, unit in pieces), text)
+    return seconds
 
 
 def parse_rate(text: str) -> float:
     """Arrivals per second of "500", "1.5k", "500/s", "90/min"."""
-    match = _RATE.match(text.strip())
+    match = _RATE.fullmatch(text.strip())
     if match:
         number, factor, per = match.groups()
         rate = float(number) * {"": 1.0, "k": 1e3, "m": 1e6}[factor.lower()] / _PER_S[per]
@@ -46,9 +47,3 @@ def duration_text(seconds: float) -> str:
         if count:
             pieces.append(f"{count}{unit}")
     return "".join(pieces)
-
-
-def _finite(value: float, text: str) -> float:
-    if not 0 <= value < float("inf"):
-        raise ConfigError(f"{text!r} is not a duration: write for example 20s, 1m30s or 500ms")
-    return value

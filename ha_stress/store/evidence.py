@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, func, select
 
+from ha_stress.store.reading import read_rows
 from ha_stress.store.schema import frames, ledger
 from ha_stress.store.series import Piece
 from ha_stress.tasks.distribution import Sum
-from ha_stress.tasks.judging import Second, counts_of
+from ha_stress.tasks.judging import Packed, Second
 from ha_stress.tasks.ledger import COUNTERS, Counters, add
 from ha_stress.tasks.verdict import BUSY_CORE_SHARE, EngineUse
 
@@ -18,12 +19,17 @@ _BUSY_US: Final = int(BUSY_CORE_SHARE * 1_000_000)
 
 
 def read_counted(connection: Connection, task_id: str, first: int) -> Counters:
-    """The sums of a task from a label on; failures are not told apart (all are under the name `failed`)."""
-    names = [*COUNTERS, "failed_total"]
+    """The sums of a task from a label on; failures are not told apart (all are under the name `failed`).
+
+    They are the ledger without the frames before that label, which are few: the warm-up's.
+    """
+    names = (*COUNTERS, "failed_total")
     sums = [func.coalesce(func.sum(frames.c[name]), 0).label(name) for name in names]
-    row = connection.execute(select(*sums).where(frames.c.task == task_id, frames.c.second >= first)).one()
-    numbers: dict[str, Any] = {name: int(getattr(row, name)) for name in COUNTERS}
-    return Counters(**numbers, failed={"failed": int(row.failed_total)})
+    before = connection.execute(select(*sums).where(frames.c.task == task_id, frames.c.second < first)).one()
+    total = add(row.counters for row in read_rows(connection, task_id))  # second, so that it is never less than those
+    numbers: dict[str, Any] = {name: getattr(total, name) - int(getattr(before, name)) for name in names}
+    failed = numbers.pop("failed_total")
+    return Counters(**numbers, failed={"failed": failed})
 
 
 def read_engine_use(connection: Connection, task_id: str, first: int, last: int) -> EngineUse:
@@ -64,6 +70,6 @@ def _second(label: int, pieces: list[Piece]) -> Second:
     return Second(
         label=label,
         counters=add(piece.counters for piece in pieces),
-        response=counts_of(response.distribution()),
-        service=counts_of(service.distribution()),
+        response=Packed(response.distribution()),
+        service=Packed(service.distribution()),
     )

@@ -1,4 +1,5 @@
-"""Commit result frames: each once, and from the accepted ones the ledger, the merged latencies and the marks.
+"""Commit result frames: each once, and from the accepted ones the ledger, the merged latencies, the figures by name and
+the marks.
 
 All of it is one transaction, so the sums are always the sums of exactly the stored frames, whatever arrives twice, late
 or in another order.
@@ -12,12 +13,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, tuple_, update
 
 from ha_stress.cluster.mastership import Mastership
+from ha_stress.store.by_name import add_requests, storable_requests
 from ha_stress.store.marks import advance
 from ha_stress.store.reading import counters_of
 from ha_stress.store.records import Committed
 from ha_stress.store.schema import frames, intake, latencies, ledger, marks
 from ha_stress.store.state import move_fence
 from ha_stress.store.upsert import insert, upsert
+from ha_stress.tasks.distribution import Sum
 from ha_stress.tasks.ledger import COUNTERS, MAPS, Counters, Frame, add
 from ha_stress.tasks.schedule import Holder
 
@@ -36,7 +39,7 @@ def commit_frames(connection: Connection, record: Mastership, batch: Sequence[Fr
     unreadable = 0
     if accepted:
         _add_to_ledger(connection, record, accepted)
-        unreadable = _add_to_latencies(connection, record, accepted)
+        unreadable = _add_to_latencies(connection, record, accepted) + add_requests(connection, record, accepted)
     reached = _advance_marks(connection, record, once.values(), [*accepted, *filter(_countable, refused)])
     if position:
         connection.execute(update(intake).values(position=position, epoch=record.epoch))
@@ -60,7 +63,9 @@ def storable(frame: Frame) -> bool:
     maps = [getattr(c, name) for name in MAPS]
     numbers += [*(getattr(c, name) for name in COUNTERS), *(count for one in maps for count in one.values())]
     names = [frame.node, frame.incarnation, frame.task, *(name for one in maps for name in one)]
-    return all(0 <= number < NUMBER_MAX for number in numbers) and not any("\0" in name for name in names)
+    if not all(0 <= number < NUMBER_MAX for number in numbers) or any("\0" in name for name in names):
+        return False
+    return storable_requests(frame, NUMBER_MAX)
 
 
 def _countable(frame: Frame) -> bool:
@@ -127,25 +132,22 @@ def _add_to_ledger(connection: Connection, record: Mastership, accepted: list[Fr
 
 def _add_to_latencies(connection: Connection, record: Mastership, accepted: list[Frame]) -> int:
     """Merge once a task. Returns how many histograms could not be read."""
-    from ha_stress.store.merge import merge  # only a process that commits frames needs the histogram library
-
-    response: dict[str, list[bytes]] = {}
-    service: dict[str, list[bytes]] = {}
+    sums: dict[str, tuple[Sum, Sum]] = {}
     for frame in accepted:
         if frame.response_us or frame.service_us:
-            response.setdefault(frame.task, []).append(frame.response_us)
-            service.setdefault(frame.task, []).append(frame.service_us)
-    for row in connection.execute(select(latencies).where(latencies.c.task.in_(list(response)))):
-        response[row.task].append(row.response_us)
-        service[row.task].append(row.service_us)
-    rows, unreadable = [], 0
-    for task in response:
-        response_us, bad_response = merge(response[task])
-        service_us, bad_service = merge(service[task])
-        unreadable += bad_response + bad_service
-        rows.append({"task": task, "response_us": response_us, "service_us": service_us, "epoch": record.epoch})
+            response, service = sums.setdefault(frame.task, (Sum(), Sum()))
+            response.add(frame.response_us)
+            service.add(frame.service_us)
+    for row in connection.execute(select(latencies).where(latencies.c.task.in_(list(sums)))):
+        response, service = sums[row.task]
+        response.add(row.response_us)
+        service.add(row.service_us)
+    rows = [
+        {"task": task, "response_us": response.encode(), "service_us": service.encode(), "epoch": record.epoch}
+        for task, (response, service) in sums.items()
+    ]
     upsert(connection, latencies, rows)
-    return unreadable
+    return sum(one.unreadable for both in sums.values() for one in both)
 
 
 def _advance_marks(

@@ -1,6 +1,8 @@
-"""What the tasks that have not ended ask for."""
+"""Which tasks have not ended, and what they ask for."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, exists, select
 
@@ -11,10 +13,17 @@ from ha_stress.tasks.spec import Status, TaskSpec
 
 def not_ended() -> ColumnElement[bool]:
     """Of a row of `tasks`."""
-    return ~exists().where(task_states.c.task == tasks.c.id, task_states.c.status == Status.ENDED.value)
+    ended = exists().where(task_states.c.task == tasks.c.id, task_states.c.status == Status.ENDED.value)
+    return ~ended.correlate(tasks)
+
+
+def wanted_spec(row: Any) -> TaskSpec:
+    """Of a row of `tasks`, with the rate that is wanted now."""
+    return spec_from_json({**row.spec, "rate": row.rate})
 
 
 def open_specs(connection: Connection, *wanted: ColumnElement[bool]) -> list[TaskSpec]:
-    """With the rate that is wanted now; `wanted` are further conditions."""
-    rows = connection.execute(select(tasks.c.spec, tasks.c.rate).where(not_ended(), *wanted))
-    return [spec_from_json({**row.spec, "rate": row.rate}) for row in rows]
+    """`wanted` are further conditions."""
+    return [
+        wanted_spec(row) for row in connection.execute(select(tasks.c.spec, tasks.c.rate).where(not_ended(), *wanted))
+    ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy import Row as SqlRow
 
 from ha_stress.base.errors import NotFound
 from ha_stress.base.limits import TIMELINE_SECONDS_MAX
+from ha_stress.store.open_tasks import not_ended, wanted_spec
 from ha_stress.store.records import TaskRecord
 from ha_stress.store.schema import failovers, frames, intake, latencies, ledger, task_states, tasks
-from ha_stress.store.shapes import plan_from_json, spec_from_json
+from ha_stress.store.shapes import plan_from_json
 from ha_stress.tasks.ledger import COUNTERS, MAPS, Counters, Row
 from ha_stress.tasks.schedule import Holder
 from ha_stress.tasks.spec import Status, Wanted
@@ -34,14 +35,13 @@ def read_tasks(connection: Connection, *, open_only: bool, limit: int) -> list[T
     """Newest first. `open_only` leaves out those that have ended."""
     query = _tasks_with_state().order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
     if open_only:
-        query = query.where(or_(task_states.c.status.is_(None), task_states.c.status != Status.ENDED.value))
+        query = query.where(not_ended())
     return [_record(row) for row in connection.execute(query)]
 
 
 def _record(row: SqlRow[Any]) -> TaskRecord:
-    spec = spec_from_json({**row.spec, "rate": row.rate})
     return TaskRecord(
-        spec=spec,
+        spec=wanted_spec(row),
         wanted=Wanted(row.wanted),
         intent=row.intent,
         created_at=row.created_at,

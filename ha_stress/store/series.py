@@ -117,14 +117,18 @@ class Buckets:
 
 def read_span(connection: Connection, task_id: str) -> Span | None:
     """None while there is no frame of the task."""
-    first, last = connection.execute(
-        select(func.min(frames.c.second), func.max(frames.c.second)).where(frames.c.task == task_id)
-    ).one()
+    # Two questions: the index has the answer to each of them at one end, and to both together only by reading all of it.
+    ends = [
+        select(end(frames.c.second)).where(frames.c.task == task_id).scalar_subquery() for end in (func.min, func.max)
+    ]
+    first, last = connection.execute(select(*ends)).one()
     return None if first is None else Span(first=int(first) - 1, last=int(last) - 1)
 
 
-def read_pieces(connection: Connection, task_id: str, *, after: Place, limit: int) -> list[Piece]:
-    """The next `limit` frames of a task behind a place."""
+def read_pieces(
+    connection: Connection, task_id: str, *, after: Place, until: Place | None = None, limit: int
+) -> list[Piece]:
+    """The next `limit` frames of a task behind a place, and before another one if it is given."""
     place = tuple_(frames.c.second, frames.c.node, frames.c.incarnation, frames.c.sequence)
     query: Any = (
         select(frames)
@@ -133,6 +137,8 @@ def read_pieces(connection: Connection, task_id: str, *, after: Place, limit: in
         .order_by(frames.c.second, frames.c.node, frames.c.incarnation, frames.c.sequence)
         .limit(limit)
     )
+    if until is not None:
+        query = query.where(frames.c.second <= until[0], place < tuple_(*until))
     return [
         Piece(
             place=(row.second, row.node, row.incarnation, row.sequence),

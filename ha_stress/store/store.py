@@ -2,7 +2,7 @@
 
     intent   create_task set_rate stop_task stop_all put_blob        written by the API of any node
     state    take_over save_state commit_frames save_failover        written by the master, under its epoch
-    reading  task tasks rows latencies timeline series position failovers fence blob
+    reading  task tasks rows latencies requests timeline series position failovers fence blob
 
 Errors: StoreUnavailable (try again), NotFound, Conflict, ConfigError (a value out of range), and for state Fenced:
 nothing was changed, a newer master writes here. After StoreUnavailable a write may or may not have happened; every
@@ -23,13 +23,14 @@ from sqlalchemy import Connection
 
 from ha_stress.base.limits import STORE_THREADS_MAX
 from ha_stress.cluster.mastership import Mastership
-from ha_stress.store import blobs, evidence, intake, intent, reading, series, state
+from ha_stress.store import blobs, by_name, evidence, intake, intent, reading, series, state
 from ha_stress.store.engine import CALL_TIMEOUT_S, Database
 from ha_stress.store.faults import mapped
 from ha_stress.store.migrate import MIGRATION_TIMEOUT_S, migrate
 from ha_stress.store.records import Committed, TaskRecord
 from ha_stress.store.series import Piece, Place, Span
 from ha_stress.tasks.caps import NO_CAPS, RateCaps
+from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.ledger import Counters, Frame, Row
 from ha_stress.tasks.schedule import Plan
 from ha_stress.tasks.spec import Status, TaskSpec
@@ -51,6 +52,7 @@ async def open_store(url: str) -> AsyncIterator[Store]:
     store = Store(database)
     try:
         await store.in_thread(partial(migrate, database), timeout_s=MIGRATION_TIMEOUT_S)
+        await store.in_thread(database.remember_file)
         yield store
     finally:
         with trio.CancelScope(shield=True):
@@ -125,6 +127,10 @@ class Store:
         """The newest mastership that has written here; NOBODY at first."""
         return await self._read(state.read_fence)
 
+    async def misplaced(self) -> str:
+        """Why the database that is open is not the one that others find at its place (SQLite); "" if it is."""
+        return await self.in_thread(self._database.misplaced)
+
     async def position(self) -> str:
         """The stream id up to which results are committed; "" at first."""
         return await self._read(reading.read_position)
@@ -145,6 +151,10 @@ class Store:
         """Merged HdrHistogram blobs (response, service) in microseconds; b"" where there are none."""
         return await self._read(reading.read_latencies, task_id)
 
+    async def requests(self, task_id: str) -> dict[str, RequestFigures]:
+        """What was counted of the requests of a mix or a scenario, by name, in the order in which the names came."""
+        return await self._read(by_name.read_requests, task_id)
+
     async def timeline(self, task_id: str, *, after_second: int = -1) -> list[dict[str, int]]:
         """Sums per Unix second: second, intended, started, completed, failed, dropped. At most TIMELINE_SECONDS_MAX."""
         return await self._read(reading.read_timeline, task_id, after_second=after_second)
@@ -153,9 +163,10 @@ class Store:
         """The seconds of which the task has frames; None while there is none."""
         return await self._read(series.read_span, task_id)
 
-    async def series(self, task_id: str, *, after: Place, limit: int) -> list[Piece]:
-        """The next `limit` frames of a task behind a place, in the order of time; `series.Buckets` adds them up."""
-        return await self._read(series.read_pieces, task_id, after=after, limit=limit)
+    async def series(self, task_id: str, *, after: Place, until: Place | None = None, limit: int) -> list[Piece]:
+        """The next `limit` frames of a task behind a place, and before another one, in the order of time; `series.Buckets`
+        adds them up."""
+        return await self._read(series.read_pieces, task_id, after=after, until=until, limit=limit)
 
     async def counted(self, task_id: str, *, first: int) -> Counters:
         """The sums of a task from the Unix second `first` on; failures are under the one name `failed`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ha_stress.base.errors import ConfigError
 from ha_stress.base.limits import (
     CHECKS_MAX,
     DURATION_S_MAX,
+    DURATION_S_MIN,
     EXPECT_CHARACTERS_MAX,
     FEEDERS_MAX,
     IN_FLIGHT_MAX,
@@ -18,6 +18,7 @@ from ha_stress.base.limits import (
     REQUEST_BODY_BYTES_MAX,
     REQUEST_HEADERS_BYTES_MAX,
     REQUEST_HEADS_BYTES_MAX,
+    REQUEST_NAME_CHARACTERS_MAX,
     REQUESTS_MAX,
     SCENARIO_BYTES_MAX,
     THINK_TIME_S_MAX,
@@ -28,13 +29,11 @@ from ha_stress.base.limits import (
 )
 from ha_stress.tasks.checks import Subject
 from ha_stress.tasks.profile import check_profile
+from ha_stress.tasks.protocols import HTTP, SCHEMES, TCP, requests_of
+from ha_stress.tasks.request_names import clean, names_of
 from ha_stress.tasks.scenario import Scenario, check_source
 from ha_stress.tasks.spec import HttpRequest, TaskSpec
-
-HTTP: Final = ("http", "https")
-WEBSOCKET: Final = ("ws", "wss")
-TCP: Final = ("tcp",)
-SCHEMES: Final = (*HTTP, *WEBSOCKET, *TCP)
+from ha_stress.tasks.thresholds import Threshold, Unit, unit_of
 
 
 def check_rate(rate: float) -> float:
@@ -48,8 +47,10 @@ def check_rate(rate: float) -> float:
 def check_spec(spec: TaskSpec) -> TaskSpec:
     """Return `spec` if it can be run; raise ConfigError with one sentence otherwise."""
     check_rate(spec.rate)
-    if spec.duration_s is not None and not 0 < spec.duration_s <= DURATION_S_MAX:
-        raise ConfigError(f"duration {spec.duration_s:g} s is out of range: above 0, up to {DURATION_S_MAX:g}")
+    if spec.duration_s is not None and not DURATION_S_MIN <= spec.duration_s <= DURATION_S_MAX:
+        raise ConfigError(
+            f"duration {spec.duration_s:g} s is out of range: at least {DURATION_S_MIN:g}, up to {DURATION_S_MAX:g}"
+        )
     if not 1 <= spec.in_flight_max <= IN_FLIGHT_MAX:
         raise ConfigError(f"in_flight_max is out of range: 1 to {IN_FLIGHT_MAX}")
     if spec.nodes_max is not None and not 1 <= spec.nodes_max <= NODES_MAX:
@@ -85,7 +86,7 @@ def _check_work(spec: TaskSpec) -> None:
     if len(spec.mix) >= REQUESTS_MAX:
         raise ConfigError(f"a task has at most {REQUESTS_MAX} requests")
     heads = 0
-    for request in (spec.request, *spec.mix):
+    for request in requests_of(spec):
         check_request(request)
         heads += len(request.url) + sum(len(name) + len(value) for name, value in request.headers)
     if heads > REQUEST_HEADS_BYTES_MAX:
@@ -101,6 +102,22 @@ def _check_work(spec: TaskSpec) -> None:
         raise ConfigError(f"a task has at most {CHECKS_MAX} checks")
     if len(spec.thresholds) > THRESHOLDS_MAX:
         raise ConfigError(f"a task has at most {THRESHOLDS_MAX} thresholds")
+    for threshold in spec.thresholds:
+        _check_by_name(spec, threshold)
+
+
+def _check_by_name(spec: TaskSpec, threshold: Threshold) -> None:
+    """Whether there will be such requests, as far as that is known."""
+    if not threshold.request:
+        return
+    known = dict.fromkeys(names_of((spec.request, *spec.mix))) if spec.mix else {}
+    if spec.scenario is None and threshold.request not in known:
+        there = ", ".join(known) or "none: a task of one request has no figures by name"
+        raise ConfigError(f"threshold {threshold.text!r}: no request has that name; there are {there}"[:500])
+    if spec.warm_up_s and unit_of(threshold.metric) is not Unit.MS:
+        raise ConfigError(
+            f"threshold {threshold.text!r}: counts by name hold the warm-up as well; ask for a latency, or for no warm-up"
+        )
 
 
 def _check_checks(spec: TaskSpec) -> None:
@@ -109,7 +126,7 @@ def _check_checks(spec: TaskSpec) -> None:
         raise ConfigError(
             "a scenario checks its answers itself, with user.check(); from outside only its latency can be"
         )
-    if all(urlsplit(request.url).scheme not in HTTP for request in (spec.request, *spec.mix)):
+    if all(urlsplit(request.url).scheme not in HTTP for request in requests_of(spec)):
         unfit = [check.text for check in spec.checks if check.subject in (Subject.STATUS, Subject.HEADER)]
         if unfit:
             raise ConfigError(f"check {unfit[0]!r} is one of HTTP: what is sent here has neither status nor headers")
@@ -137,6 +154,11 @@ def check_request(request: HttpRequest) -> HttpRequest:
         raise ConfigError(f"timeout {request.timeout_s:g} s is out of range: above 0, up to {TIMEOUT_S_MAX:g}")
     if len(request.body) > REQUEST_BODY_BYTES_MAX:
         raise ConfigError(f"the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes")
+    if request.name != clean(request.name):
+        raise ConfigError(
+            f"request name {request.name!r}: up to {REQUEST_NAME_CHARACTERS_MAX} printable characters, "
+            "without a space at either end"
+        )
     if not 1 <= request.weight <= WEIGHT_MAX:
         raise ConfigError(f"weight {request.weight} is out of range: 1 to {WEIGHT_MAX}")
     if request.http2 and parts.scheme not in HTTP:

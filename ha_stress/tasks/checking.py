@@ -5,19 +5,16 @@ in `compiled`.
 from __future__ import annotations
 
 import json
-import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from ha_stress.tasks.checks import Check, Operator, Subject, unquoted
+from ha_stress.tasks.checks import COMPARE, ORDER, Check, Operator, Subject, ranges_of, unquoted
 from ha_stress.tasks.jsonpath import find, parse_path
 
 _O = Operator
-_ORDER: Final = {_O.BELOW: operator.lt, _O.AT_MOST: operator.le, _O.ABOVE: operator.gt, _O.AT_LEAST: operator.ge}
-_COMPARE: Final = {_O.EQUAL: operator.eq, _O.UNEQUAL: operator.ne, **_ORDER}
 _NEGATED: Final = {_O.UNEQUAL: _O.EQUAL, _O.LACKS: _O.CONTAINS, _O.ABSENT: _O.EXISTS}
 
 #: Implied for HTTP where a task says nothing about the status itself.
@@ -94,10 +91,9 @@ def failures(checks: Compiled, status: int, headers: Headers, body: bytes, laten
 
 def _of_status(check: Check) -> Callable[[int], bool]:
     if check.operator is _O.IN:
-        pairs = [part.strip().partition("-") for part in str(check.value).split(",")]
-        ranges = [range(int(low), int(high or low) + 1) for low, _, high in pairs]
+        ranges = [range(int(low), int(high or low) + 1) for low, _, high in ranges_of(str(check.value))]
         return lambda code: any(code in one for one in ranges)
-    compare, value = _COMPARE[check.operator], float(check.value)
+    compare, value = COMPARE[check.operator], float(check.value)
     return lambda code: compare(code, value)
 
 
@@ -106,10 +102,10 @@ def _test(check: Check) -> Callable[[_Response], bool]:
         return _negated(check)
     match check.subject:
         case Subject.SIZE:
-            compare, value = _COMPARE[check.operator], float(check.value)
+            compare, value = COMPARE[check.operator], float(check.value)
             return lambda response: compare(len(response.body), value)
         case Subject.LATENCY:
-            compare, value = _COMPARE[check.operator], float(check.value)
+            compare, value = COMPARE[check.operator], float(check.value)
             return lambda response: compare(response.latency_ms, value)
         case Subject.BODY:
             fits = _fits_bytes(check)
@@ -136,8 +132,8 @@ def _fits_bytes(check: Check) -> Callable[[bytes], bool]:
     """Conditions of a header's value or a body."""
     if check.operator is _O.EXISTS:
         return lambda _: True
-    if check.operator in _ORDER:
-        return partial(_number_fits, _ORDER[check.operator], float(check.value))
+    if check.operator in ORDER:
+        return partial(_number_fits, ORDER[check.operator], float(check.value))
     value = str(check.value).encode()
     if check.operator is _O.CONTAINS:
         return lambda data: value in data
@@ -169,7 +165,7 @@ def _fits_json(check: Check) -> Callable[[Any], bool]:
             search = re.compile(str(check.value)).search
             return lambda value: search(value if isinstance(value, str) else json.dumps(value)) is not None
         case _:
-            compare, bound = _COMPARE[check.operator], float(check.value)
+            compare, bound = COMPARE[check.operator], float(check.value)
             return lambda value: type(value) in (int, float) and compare(value, bound)
 
 

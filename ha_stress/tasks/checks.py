@@ -15,8 +15,10 @@ quotes is what is between them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 
 from ha_stress.base.errors import ConfigError
@@ -65,19 +67,21 @@ class Check:
 
 
 _O = Operator
-_ORDER: Final = frozenset({_O.BELOW, _O.AT_MOST, _O.ABOVE, _O.AT_LEAST})
-_COMPARE: Final = _ORDER | {_O.EQUAL, _O.UNEQUAL}
+Comparisons = Mapping[str, Callable[[Any, Any], bool]]
+#: By operator: how numbers are compared, here and by thresholds.
+ORDER: Final[Comparisons] = {_O.BELOW: lt, _O.AT_MOST: le, _O.ABOVE: gt, _O.AT_LEAST: ge}
+COMPARE: Final[Comparisons] = {_O.EQUAL: eq, _O.UNEQUAL: ne, **ORDER}
 _WORDS: Final = (_O.CONTAINS, _O.LACKS, _O.MATCHES)
 _HAVE: Final = {_O.EXISTS, _O.ABSENT}
 
 #: What can be asked of what, with an example for whoever asks something else.
-_OPERATORS: Final[dict[Subject, tuple[frozenset[Operator], str]]] = {
-    Subject.STATUS: (frozenset({*_COMPARE, _O.IN}), "status == 200"),
-    Subject.HEADER: (frozenset({*_COMPARE, *_WORDS, *_HAVE}), "header content-type contains json"),
+_OPERATORS: Final[dict[Subject, tuple[frozenset[str], str]]] = {
+    Subject.STATUS: (frozenset({*COMPARE, _O.IN}), "status == 200"),
+    Subject.HEADER: (frozenset({*COMPARE, *_WORDS, *_HAVE}), "header content-type contains json"),
     Subject.BODY: (frozenset({_O.EQUAL, _O.UNEQUAL, *_WORDS}), "body contains ok"),
-    Subject.JSON: (frozenset({*_COMPARE, *_WORDS, *_HAVE}), "json $.items[0].id == 3"),
-    Subject.SIZE: (frozenset(_COMPARE), "size < 10k"),
-    Subject.LATENCY: (frozenset(_ORDER), "latency < 200ms"),
+    Subject.JSON: (frozenset({*COMPARE, *_WORDS, *_HAVE}), "json $.items[0].id == 3"),
+    Subject.SIZE: (frozenset(COMPARE), "size < 10k"),
+    Subject.LATENCY: (frozenset(ORDER), "latency < 200ms"),
 }
 _EXAMPLES: Final = ", ".join(f"{example!r}" for _, example in _OPERATORS.values())
 
@@ -87,8 +91,8 @@ _CONDITION: Final = re.compile(
     r"(==|!=|<=|>=|<|>|(?:not\s+contains|contains|matches|not\s+exists|exists|in)(?!\w))\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_NUMBER: Final = re.compile(r"(-?\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)")
-_RANGES: Final = re.compile(r"\d{3}(?:-\d{3})?(?:\s*,\s*\d{3}(?:-\d{3})?)*")
+_NUMBER: Final = re.compile(r"(-?\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)", re.ASCII)
+_RANGES: Final = re.compile(r"\d{3}(?:-\d{3})?(?:\s*,\s*\d{3}(?:-\d{3})?)*", re.ASCII)
 _BYTES: Final = {"": 1, "b": 1, "k": 1e3, "kb": 1e3, "kib": 1024, "m": 1e6, "mb": 1e6, "mib": 1 << 20}
 _MILLISECONDS: Final = {"": 1.0, "us": 0.001, "ms": 1.0, "s": 1000.0}
 
@@ -143,22 +147,27 @@ def _value(text: str, subject: Subject, which: Operator, rest: str) -> str | flo
     if not rest:
         raise _wrong(text, "the value is missing", example)
     if which is _O.IN:
-        if not _RANGES.fullmatch(rest):
+        if not _RANGES.fullmatch(rest) or not all(low <= (high or low) for low, _, high in ranges_of(rest)):
             raise _wrong(text, "these are not statuses", "status in 200,204,300-399")
         return rest
     if subject is Subject.STATUS:
-        if not re.fullmatch(r"[1-9]\d\d", rest):
+        if not re.fullmatch(r"[1-9][0-9]{2}", rest):
             raise _wrong(text, "a status is a number of three digits", example)
         return float(rest)
-    if subject is Subject.SIZE:
-        return _number(text, rest, _BYTES, example)
-    if subject is Subject.LATENCY:
-        return _number(text, rest, _MILLISECONDS, example)
-    if which in _ORDER:
+    if subject in (Subject.SIZE, Subject.LATENCY):
+        if rest.startswith("-"):
+            raise _wrong(text, f"a {subject} is never below 0", example)
+        return _number(text, rest, _BYTES if subject is Subject.SIZE else _MILLISECONDS, example)
+    if which in ORDER:
         return _number(text, rest, {"": 1}, f"{subject} ... {which} 3")
-    if subject is Subject.JSON and which in _COMPARE:
+    if subject is Subject.JSON and which in COMPARE:
         return rest
     return unquoted(rest)
+
+
+def ranges_of(statuses: str) -> list[tuple[str, str, str]]:
+    """(low, "-", high) of each, or (status, "", "")."""
+    return [part.strip().partition("-") for part in statuses.split(",")]
 
 
 def _number(text: str, rest: str, units: dict[str, Any], example: str) -> float:

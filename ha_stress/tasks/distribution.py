@@ -6,41 +6,20 @@ The library finds a percentile by walking through 23,552 counters in Python. Her
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64encode
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from ctypes import addressof, c_ulonglong, memmove, sizeof
+from ctypes import addressof, c_ulonglong, create_string_buffer, sizeof, string_at
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import accumulate
-from operator import mul
 from typing import Any, Final
 
-#: 1 us to 1 h with 3 significant digits, as the engines record (see `engines.histogram`).
-LOWEST_US: Final = 1
-HIGHEST_US: Final = 3_600_000_000
-DIGITS: Final = 3
-#: Counters of a histogram of these bounds.
-COUNTS_LEN: Final = 23_552
+from ha_stress.tasks.buckets import COUNTS_LEN, DIGITS, HIGHEST_US, LOWEST_US, highest_of, index_of, lowest_of
 
-
-def lowest_of(index: int) -> int:
-    """The smallest value, in microseconds, that is counted at this index."""
-    if index < 2048:
-        return index
-    shift = (index >> 10) - 1
-    return (index - (shift << 10)) << shift
-
-
-def highest_of(index: int) -> int:
-    """The greatest value that is counted at this index."""
-    return index if index < 2048 else lowest_of(index) + (1 << ((index >> 10) - 1)) - 1
-
-
-def _index_of(value_us: int) -> int:
-    if value_us < 2048:
-        return value_us
-    shift = value_us.bit_length() - 11
-    return (shift << 10) + (value_us >> shift)
+#: Classes of one width lie together, so many at a time; those of width 1 are twice as many.
+_WIDE: Final = 1_024
 
 
 class Sum:
@@ -50,11 +29,11 @@ class Sum:
     and its addition are used, on no more counters than the blob has. That takes a third of the time.
     """
 
-    __slots__ = ("_counts", "_high", "_low", "_total", "unreadable")
+    __slots__ = ("_alone", "_high", "_payload", "_total", "unreadable")
 
     def __init__(self) -> None:
-        self._counts: Any = None
-        self._low = COUNTS_LEN
+        self._alone = b""  # the first blob, as long as it is the only one
+        self._payload: Any = None  # the first one, decoded, to which the others are added
         self._high = -1
         self._total = 0
         self.unreadable = 0
@@ -76,26 +55,36 @@ class Sum:
         if not found["total"]:
             return
         high = found["max_nonzero_index"]
-        if self._counts is None:
-            self._counts = (c_ulonglong * COUNTS_LEN)()
-        codec.add_array(addressof(self._counts), addressof(payload.counts), high + 1, sizeof(c_ulonglong))
-        self._low, self._high = min(self._low, found["min_nonzero_index"]), max(self._high, high)
+        if self._payload is None:
+            self._alone, self._payload = blob, payload
+        else:
+            self._alone = b""
+            codec.add_array(addressof(self._payload.counts), addressof(payload.counts), high + 1, sizeof(c_ulonglong))
+        self._high = max(self._high, high)
         self._total += found["total"]
 
     def encode(self) -> bytes:
         """The sum as one V2 blob, b"" if nothing was counted."""
-        if not self._total:
-            return b""
-        from hdrh.histogram import HdrHistogram
+        if self._alone or not self._total:
+            return self._alone
+        from hdrh import codec
 
-        whole = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
-        memmove(whole.counts, self._counts, (self._high + 1) * sizeof(c_ulonglong))
-        whole.set_internal_tacking_values(self._low, self._high, self._total)
-        blob: bytes = whole.encode()
-        return blob
+        # As the library's `compress`, but for zlib's level: a tenth larger in half the time.
+        width, room = sizeof(c_ulonglong), (self._high + 1) * (sizeof(c_ulonglong) + 1)
+        packed = create_string_buffer(room)
+        size = codec.encode(addressof(self._payload.counts), self._high + 1, width, addressof(packed), room)
+        header = self._payload.payload
+        header.payload_len = size
+        compressed = zlib.compress(bytes(header) + string_at(packed, size), level=1)
+        outer = codec.ExternalHeader(cookie=codec.get_compression_cookie(), length=len(compressed))
+        return b64encode(bytes(outer) + compressed)
 
     def distribution(self) -> Distribution:
-        return Distribution(counts=self._counts[: self._high + 1]) if self._total else EMPTY
+        """What it is now; what is added later is not in it."""
+        if not self._total:
+            return EMPTY
+        counted = memoryview(self._payload.counts).cast("B")[: (self._high + 1) * sizeof(c_ulonglong)]
+        return Distribution(counts=memoryview(bytes(counted)).cast("Q"))
 
 
 def _layout(header: Any) -> tuple[int, int, int]:
@@ -138,7 +127,7 @@ class Distribution:
         """How many values lay in the class of this one or below."""
         if not self.sums or value_us < 0:
             return 0
-        return self.sums[min(_index_of(value_us), len(self.sums) - 1)]
+        return self.sums[min(index_of(value_us), len(self.sums) - 1)]
 
     @property
     def max_us(self) -> int:
@@ -150,7 +139,18 @@ class Distribution:
 
     @property
     def mean_us(self) -> float:
-        return sum(map(mul, self.counts, _middles())) / self.total if self.total else 0.0
+        """Of the middles of the classes. Where they have one width, the sum of i * counts[i] is needed; `sums` tells it
+        without a multiplication for each class, in a quarter of the time."""
+        sums, size = self.sums, len(self.sums)
+        total, begin, before = 0.0, 0, 0
+        while begin < size:
+            end = min(size, 2 * _WIDE if begin < 2 * _WIDE else begin + _WIDE)
+            count = sums[end - 1] - before
+            indexes = (end - 1) * sums[end - 1] - begin * before - sum(sums[begin : end - 1])
+            low, width = lowest_of(begin), highest_of(begin) - lowest_of(begin) + 1
+            total += (indexes - begin * count) * width + count * (low + (width - 1) / 2)
+            begin, before = end, sums[end - 1]
+        return total / self.total if self.total else 0.0
 
     @property
     def deviation_us(self) -> float:
@@ -167,9 +167,14 @@ class Distribution:
 EMPTY: Final = Distribution()
 
 
-def distribution(blobs: Iterable[bytes]) -> Distribution:
+def summed(blobs: Iterable[bytes]) -> Sum:
     """The exact sum of several blobs."""
     total = Sum()
     for blob in blobs:
         total.add(blob)
-    return total.distribution()
+    return total
+
+
+def distribution(blobs: Iterable[bytes]) -> Distribution:
+    """The same, to be read."""
+    return summed(blobs).distribution()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 #: One step: `.name`, `.*`, `[0]`, `[-1]`, `[*]`, `['name']`, `["name"]`.
 _STEP: Final = re.compile(
-    r"""\.(?P<name>[^\W\d][\w-]*)|(?P<every>\.\*|\[\*\])|\[(?P<index>-?\d{1,9})\]"""
+    r"""\.(?P<name>[^\W\d][\w-]*)|(?P<every>\.\*|\[\*\])|\[(?P<index>-?[0-9]{1,9})\]"""
     r"""|\[(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]"""
 )
 EVERY: Final = None

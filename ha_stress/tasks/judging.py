@@ -1,4 +1,4 @@
-"""What thresholds say of what was measured, over a whole run and over every stretch of it. Pure.
+"""What thresholds say of what was measured. Pure. Of every stretch of a run `course` makes the figures.
 
 A *label* is the Unix second at which a frame was cut: what happened from label - 1 to label. A window of `width` seconds
 that ends with label e holds the labels e - width + 1 to e. Latency counts are by index of the histogram (see
@@ -7,48 +7,45 @@ that ends with label e holds the labels e - width + 1 to e. Latency counts are b
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from math import ceil, floor
 from typing import Final
 
-from ha_stress.tasks.distribution import Distribution, highest_of, lowest_of
+from ha_stress.tasks.buckets import highest_of, lowest_of
+from ha_stress.tasks.checks import COMPARE
+from ha_stress.tasks.distribution import Distribution, distribution
+from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.ledger import Counters, Row, add, books
 from ha_stress.tasks.schedule import Plan
 from ha_stress.tasks.thresholds import COUNTS, Threshold, latency_of
-
-_COMPARE: Final = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
 
 Counts = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
-    """What was reported under one label by all engines together."""
+    """What was reported under one label by all engines together. Of latencies (index, count)."""
 
     label: int
     counters: Counters
-    response: Counts = field(default_factory=dict)
-    service: Counts = field(default_factory=dict)
+    response: Iterable[tuple[int, int]] = ()
+    service: Iterable[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """A whole run without its warm-up; `measured_s` is how long it was scheduled so far."""
+    """A whole run without its warm-up; `measured_s` is how long it was scheduled so far. `requests` are those of one name
+    each, of which there are service times only."""
 
     counters: Counters
     uncovered: int
     measured_s: float
     response: Counts = field(default_factory=dict)
     service: Counts = field(default_factory=dict)
+    requests: Mapping[str, Totals] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +78,22 @@ class Judgement:
 
 
 def counts_of(distribution: Distribution) -> dict[int, int]:
-    return {index: count for index, count in enumerate(distribution.counts) if count}
+    counts = distribution.counts
+    return {index: counts[index] for index in compress(range(len(counts)), counts)}  # most are 0: skipped in C
+
+
+class Packed:
+    """The same to be kept for long: ten bytes each, where a dictionary takes a hundred. Goes through (index, count)."""
+
+    __slots__ = ("_counts", "_indexes")
+
+    def __init__(self, distribution: Distribution) -> None:
+        counts = distribution.counts
+        self._indexes = array("H", compress(range(len(counts)), counts))
+        self._counts = array("Q", compress(counts, counts))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self._indexes, self._counts, strict=True)
 
 
 def stretch_of(started_at: float, duration_s: float | None, warm_up_s: float) -> Stretch:
@@ -100,6 +112,8 @@ def measured_s(started_at: float, duration_s: float | None, warm_up_s: float, la
 
 # Figures.
 
+_PERCENT: Final = {"min": 0.0, "median": 50.0}
+
 
 def statistic(name: str, counts: Counts) -> float | None:
     """`p99`, `median`, `mean`, `min` or `max` in milliseconds; None if there are none."""
@@ -108,11 +122,11 @@ def statistic(name: str, counts: Counts) -> float | None:
         return None
     if name == "max":
         return highest_of(max(counts)) / 1000
-    if name == "min":
-        return lowest_of(min(counts)) / 1000
     if name == "mean":
         return sum(count * (lowest_of(i) + highest_of(i)) for i, count in counts.items()) / total / 2000
-    percent = 50.0 if name == "median" else float(name[1:])
+    percent = _PERCENT[name] if name in _PERCENT else float(name[1:])
+    if not percent:
+        return lowest_of(min(counts)) / 1000
     wanted = min(max(1, int(percent / 100 * total + 0.5)), total)
     for index in sorted(counts):
         wanted -= counts[index]
@@ -142,7 +156,7 @@ def figure(metric: str, totals: Totals) -> float | None:
 
 
 def passes(threshold: Threshold, observed: float) -> bool:
-    return bool(_COMPARE[threshold.operator](observed, threshold.value))
+    return bool(COMPARE[threshold.operator](observed, threshold.value))
 
 
 def badness(threshold: Threshold, observed: float) -> float:
@@ -153,70 +167,6 @@ def badness(threshold: Threshold, observed: float) -> float:
         return -observed
     distance = abs(observed - threshold.value)
     return distance if threshold.operator == "==" else -distance
-
-
-# Windows.
-
-
-class _Sum:
-    """Seconds that come at one end and go at the other."""
-
-    def __init__(self) -> None:
-        self.numbers = dict.fromkeys(("started", "completed", "failed", "wrong", "dropped", "late", "retried"), 0)
-        self.latencies: dict[str, dict[int, int]] = {"response": {}, "service": {}}
-
-    def add(self, second: Second | None, sign: int) -> None:
-        if second is None:
-            return
-        for name in self.numbers:
-            counters = second.counters
-            self.numbers[name] += sign * (counters.failed_total if name == "failed" else getattr(counters, name))
-        for counts, more in (
-            (self.latencies["response"], second.response),
-            (self.latencies["service"], second.service),
-        ):
-            for index, count in more.items():
-                counts[index] = counts.get(index, 0) + sign * count
-                if not counts[index]:
-                    del counts[index]
-
-    def figure(self, metric: str, width: int) -> float | None:
-        latency = latency_of(metric)
-        if latency is not None:
-            return statistic(latency[0], self.latencies[latency[1]])
-        numbers = self.numbers
-        if metric == "rate":
-            return numbers["started"] / width
-        if metric == "intended":
-            return numbers["started"] + numbers["dropped"]
-        if metric == "error_rate":
-            over = numbers["completed"] + numbers["failed"] + numbers["dropped"]
-            return (numbers["failed"] + numbers["wrong"] + numbers["dropped"]) / over if over else None
-        return float(numbers[metric])
-
-
-def windows(
-    threshold: Threshold, seconds: Mapping[int, Second], stretch: Stretch, ends: tuple[int, int]
-) -> list[Observed]:
-    """What the metric was in each window of the threshold that ends with a label from ends[0] to ends[1], in order."""
-    assert threshold.window_s is not None
-    width = int(threshold.window_s)
-    low, high = stretch.begin, ends[1]
-    if threshold.metric == "rate":
-        low, last = stretch.full
-        high = high if last is None else min(high, last)
-    first = max(ends[0], low + width - 1)
-    if first > high:
-        return []
-    total = _Sum()
-    for label in range(first - width + 1, first):
-        total.add(seconds.get(label), +1)
-    found = []
-    for end in range(first, high + 1):
-        total.add(seconds.get(end), +1)
-        found.append(Observed(value=total.figure(threshold.metric, width), first=end - width + 1, last=end))
-        total.add(seconds.get(end - width + 1), -1)
-    return found
 
 
 def worst(threshold: Threshold, observed: Iterable[Observed | None]) -> Observed | None:
@@ -237,11 +187,17 @@ def judge(
         window = worst_windows.get(threshold.text) if threshold.window_s is not None else None
         value = window.value if window is not None else None
         if threshold.window_s is None or (final and window is None):
-            value = figure(threshold.metric, totals)
+            asked = totals.requests.get(threshold.request) if threshold.request else totals
+            value = figure(threshold.metric, asked) if asked is not None else None
         ok = passes(threshold, value) if value is not None else False if final else None
         labels = (window.first, window.last) if window is not None else None
         found.append(Judgement(threshold=threshold, observed=value, ok=ok, window=labels))
     return found
+
+
+def asked_for(thresholds: Sequence[Threshold], requests: Mapping[str, RequestFigures]) -> dict[str, RequestFigures]:
+    """The names that thresholds ask for: to decode the histograms of the others would be for nothing."""
+    return {one.request: requests[one.request] for one in thresholds if one.request in requests}
 
 
 def totals_of(
@@ -253,14 +209,29 @@ def totals_of(
     newest: float,
     response: Distribution,
     service: Distribution,
+    requests: Mapping[str, RequestFigures] | None = None,
 ) -> Totals:
     """A run up to the label `newest`. `counted` are the sums after the warm-up (see `Stretch.begin`); None: there is none,
     and the rows say it all. The distributions are the merged ones of the task: those of the warm-up never were recorded."""
     rows = list(rows)
+    lasted_s = measured_s(plan.started_at, plan.duration_s, warm_up_s, newest)
     return Totals(
         counters=add(row.counters for row in rows) if counted is None else counted,
         uncovered=books(plan, rows).uncovered,
-        measured_s=measured_s(plan.started_at, plan.duration_s, warm_up_s, newest),
+        measured_s=lasted_s,
         response=counts_of(response),
         service=counts_of(service),
+        requests={name: _of_one_name(one, lasted_s) for name, one in (requests or {}).items()},
     )
+
+
+def _of_one_name(figures: RequestFigures, lasted_s: float) -> Totals:
+    service = counts_of(distribution([figures.service_us]))
+    counters = Counters(
+        intended=figures.started,
+        started=figures.started,
+        completed=figures.completed,
+        wrong=figures.wrong,
+        failed=figures.failed,
+    )
+    return Totals(counters=counters, uncovered=0, measured_s=lasted_s, response=service, service=service)

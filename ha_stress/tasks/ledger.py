@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.schedule import Holder, Plan, owned_below
 
 
@@ -59,7 +60,8 @@ class Frame:
 
     Identity is (node, incarnation, sequence): committed once, however often it is sent. The histograms are
     HdrHistogram V2 blobs (base64) in microseconds, or empty. `second` is the Unix second that ends what it
-    counts: what happened from second - 1 to second. (Latencies belong to the answers that came then.)
+    counts: what happened from second - 1 to second. (Latencies belong to the answers that came then.) `requests` are its
+    figures by name, of a mix or a scenario; a task of one request has none.
     """
 
     node: str
@@ -73,6 +75,7 @@ class Frame:
     counters: Counters
     response_us: bytes = b""
     service_us: bytes = b""
+    requests: Mapping[str, RequestFigures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

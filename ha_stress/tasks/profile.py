@@ -8,7 +8,7 @@ from math import pi, sin
 from typing import Final
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.base.limits import DURATION_S_MAX, POISSON_SEED_MAX, RATE_MAX, RATE_MIN, STAGES_MAX
+from ha_stress.base.limits import DURATION_S_MAX, DURATION_S_MIN, POISSON_SEED_MAX, RATE_MAX, RATE_MIN, STAGES_MAX
 
 #: A faster sine is not a profile but a kind of jitter.
 SINE_PERIOD_S_MIN: Final = 0.1
@@ -87,8 +87,10 @@ def check_profile(profile: Profile | None, rate: float) -> Profile | None:
     if len(profile.stages) > STAGES_MAX:
         raise ConfigError(f"a profile has at most {STAGES_MAX} stages, not {len(profile.stages)}")
     for number, stage in enumerate(profile.stages, 1):
-        if not 0 < stage.duration_s <= DURATION_S_MAX:
-            raise ConfigError(f"stage {number} lasts {stage.duration_s:g} s: above 0, up to {DURATION_S_MAX:g}")
+        if not DURATION_S_MIN <= stage.duration_s <= DURATION_S_MAX:
+            raise ConfigError(
+                f"stage {number} lasts {stage.duration_s:g} s: at least {DURATION_S_MIN:g}, up to {DURATION_S_MAX:g}"
+            )
         for one in (stage.begin, stage.end):
             if not (one == 0 or RATE_MIN <= one <= RATE_MAX):
                 raise ConfigError(f"stage {number} has a rate of {one:g}/s: 0, or {RATE_MIN:g} to {RATE_MAX:g}")

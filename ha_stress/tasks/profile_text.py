@@ -52,9 +52,7 @@ def parse_arrivals(text: str, draw_seed: Callable[[], int]) -> int | None:
         return draw_seed()
     if kind == "poisson" and number.isascii() and number.isdigit() and int(number) <= POISSON_SEED_MAX:
         return int(number)
-    raise ConfigError(
-        f"arrivals {text!r} are none of uniform, poisson, poisson:SEED (a number up to {POISSON_SEED_MAX})"
-    )
+    raise ConfigError(f"{text!r} is none of uniform, poisson, poisson:SEED (a number up to {POISSON_SEED_MAX})")
 
 
 def describe(profile: Profile | None, rate: float) -> str:

@@ -8,6 +8,12 @@ from urllib.parse import urlsplit
 from ha_stress.tasks.scenario import Scenario
 from ha_stress.tasks.spec import HttpRequest
 
+#: Schemes of URLs.
+HTTP: Final = ("http", "https")
+WEBSOCKET: Final = ("ws", "wss")
+TCP: Final = ("tcp",)
+SCHEMES: Final = (*HTTP, *WEBSOCKET, *TCP)
+
 #: What an exchange engine takes to start and to load its libraries, on a busy machine.
 EXCHANGE_START_S: Final = 1.0
 
@@ -23,9 +29,14 @@ class Work(Protocol):
     def scenario(self) -> Scenario | None: ...
 
 
+def requests_of(work: Work) -> tuple[HttpRequest, ...]:
+    """All that it sends in turn."""
+    return (work.request, *work.mix)
+
+
 def is_plain_http(work: Work) -> bool:
     """Whether the fast engine can run it: HTTP/1.1 and nothing else. A mix of protocols is run by exchange engines as a
     whole, so that its proportions hold."""
     return work.scenario is None and all(
-        urlsplit(request.url).scheme in ("http", "https") and not request.http2 for request in (work.request, *work.mix)
+        urlsplit(request.url).scheme in HTTP and not request.http2 for request in requests_of(work)
     )

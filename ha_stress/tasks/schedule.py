@@ -185,11 +185,6 @@ def due_before(part: Revision | Part, seconds: float) -> int:
     return positions_before(seconds - part.at_s, part.rate)
 
 
-def users_of(part: Part, engine: int, engines: int) -> tuple[int, ...]:
-    """The users (their numbers) whom engine `engine` of `engines` runs, in the closed model."""
-    return part.slots[engine::engines] if part.users else ()
-
-
 def owned_below(slots: tuple[int, ...], modulus: int, limit: int) -> int:
     """How many positions below `limit` fall on `slots` (sorted)."""
     if not slots or limit <= 0:

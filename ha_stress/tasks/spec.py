@@ -32,7 +32,8 @@ class HttpRequest:
 
     The scheme of `url` is the protocol: http and https (HTTP/1.1, or HTTP/2 with `http2`), ws and wss (`body` is a message;
     the answer is the next message that has `expect` in it), tcp (`body` is sent; the answer ends with `expect`, or, if that
-    is empty, with the first bytes that come). A large body is stored once and named by its digest in `body_blob`.
+    is empty, with the first bytes that come). A large body is stored once and named by its digest in `body_blob`. `name` is
+    what it is called where the requests of a task are told apart; see `request_names`.
     """
 
     url: str
@@ -44,6 +45,7 @@ class HttpRequest:
     http2: bool = False
     expect: str = ""
     weight: int = 1
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 from typing import Any, Final
 
 from ha_stress.tasks.judging import Judgement, Totals
@@ -150,16 +151,19 @@ def _cpu(evidence: Evidence) -> Finding:
 
 
 def _late(totals: Totals) -> Finding:
-    share = _share(totals.counters.late, totals.counters.started)
-    limit = LATE_SHARE_MAX + min(PAUSE_S / max(totals.measured_s, 1.0), PAUSE_S)
+    late, started = totals.counters.late, totals.counters.started
+    share = _share(late, started)
+    of_a_pause = ceil(PAUSE_S * started / max(totals.measured_s, 1.0))  # a whole number: it meets at least one of few
+    limit = LATE_SHARE_MAX + of_a_pause / started if started else LATE_SHARE_MAX
     ok = share is None or share <= limit
-    sentence = f"{_part(totals.counters.late, share)} were sent over 10 ms after their schedule"
+    were, their = ("was", "its") if late == 1 else ("were", "their")
+    sentence = f"{_part(late, share)} {were} sent over 10 ms after {their} schedule"
     return Finding(
         name="late",
         about=About.GENERATOR,
         ok=ok,
         observed=share,
-        limit=round(limit, 6),
+        limit=round(min(limit, 1.0), 6),
         sentence=sentence if ok else f"{sentence}: the generator does not keep up",
     )
 
@@ -213,4 +217,4 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _part(count: int, share: float | None) -> str:
-    return f"{count:,} arrivals ({share:.2%})" if count and share else "no arrivals"
+    return f"{count:,} arrival{'s' if count > 1 else ''} ({share:.2%})" if count and share else "no arrivals"

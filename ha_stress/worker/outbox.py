@@ -5,7 +5,8 @@
 A frame is numbered when it is first taken, so numbers have no gaps whatever happens before. It is kept until a master has
 committed it, and sent again if that takes long: the unique key in the database makes a second arrival harmless.
 
-Bounded: when too many are kept, waiting frames of the same task, revision and engine are added up into one. Their
+Bounded: when many are kept, new ones go without the histograms of their requests by name, which are most of a frame that has
+them. When too many are kept, waiting frames of the same task, revision and engine are added up into one. Their
 histograms are lost (and counted in `lost`), their counters never: the books stay exact.
 """
 
@@ -15,7 +16,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ha_stress.base.limits import FRAMES_KEPT_MAX, FRAMES_RESENT_MAX
+from ha_stress.base.limits import FRAMES_KEPT_MAX, FRAMES_RESENT_MAX, FRAMES_WITH_REQUESTS_MAX
+from ha_stress.tasks.figures import counts_added, without_histograms
 from ha_stress.tasks.ledger import Frame, add
 from ha_stress.tasks.schedule import Holder
 
@@ -34,6 +36,7 @@ class Outbox:
         me: Holder,
         *,
         kept_max: int = FRAMES_KEPT_MAX,
+        with_requests_max: int = FRAMES_WITH_REQUESTS_MAX,
         resent_max: int = FRAMES_RESENT_MAX,
         resend_s: float = 5.0,
         resend_s_max: float = 60.0,
@@ -41,6 +44,7 @@ class Outbox:
         assert 0 < resend_s <= resend_s_max
         self._me = me
         self._kept_max = kept_max
+        self._with_requests_max = with_requests_max
         self._resent_max = resent_max
         self._resend_s_min = resend_s
         self._resend_s_max = resend_s_max
@@ -64,6 +68,9 @@ class Outbox:
 
     def add(self, frame: Frame) -> None:
         """A new frame; its node, incarnation and sequence are filled in here."""
+        if frame.requests and self.kept >= self._with_requests_max:
+            frame = replace(frame, requests=without_histograms(frame.requests))
+            self.lost += 1
         self._waiting.append(replace(frame, node=self._me.node, incarnation=self._me.incarnation, sequence=0))
         if self.kept > self._kept_max:
             self._merge_oldest()
@@ -120,7 +127,8 @@ class Outbox:
                 other = self._waiting[later]
                 if _kind(other) == _kind(old):
                     counters = add((old.counters, other.counters))
-                    self._waiting[later] = replace(other, counters=counters)
+                    requests = counts_added((old.requests, other.requests))
+                    self._waiting[later] = replace(other, counters=counters, requests=requests)
                     del self._waiting[index]
                     self.lost += 1
                     return

@@ -252,8 +252,8 @@ def _joiners(able: Sequence[NodeInfo], stay: Sequence[Holder], spec: TaskSpec, m
     if not able:
         return []
     room = None if spec.nodes_max is None else max(0, spec.nodes_max - len(stay))
-    ranked = [holder_of(m) for m, _ in strategies.weights(able)]
-    return [holder for holder in ranked if holder not in stay and not (stay and holder == me)][:room]
+    ranked, staying = [holder_of(m) for m, _ in strategies.weights(able)], frozenset(stay)
+    return [holder for holder in ranked if holder not in staying and not (stay and holder == me)][:room]
 
 
 def _end(task: Task, world: World, cause: str, notes: tuple[Note, ...]) -> EndTask:

@@ -48,8 +48,10 @@ class Errands:
                 self._news = trio.Event()
                 await self._node.wait_may_act()
                 for task, (name, scope) in self._running.items():
-                    if self._wanted.get(task, ("",))[0] != name:
-                        scope.cancel()  # stopped before its setup was done
+                    # Stopped before its setup was done. A teardown that has begun goes on to its end, even if a late frame
+                    # makes it seem that there is something to wait for: it runs once.
+                    if name == "setup" and self._wanted.get(task, ("",))[0] != name:
+                        scope.cancel()
                 for task, (name, state) in self._wanted.items():
                     if task not in self._running and name not in self.found.get(task, ()):
                         if len(self._running) >= ERRANDS_AT_ONCE_MAX:

@@ -4,12 +4,12 @@
     members          --> loop lag, clocks                     --> kept for the verdict
 
 It reads the store alone, so a new master goes on where the old one was. What it finds is persisted by the planning, under
-the epoch, before anything follows from it.
+the epoch, before anything follows from it. Histograms are decoded and judged in a thread: the loop renews the lease.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any, Final
@@ -18,17 +18,16 @@ import trio
 
 from ha_stress import log
 from ha_stress.base.errors import ProtocolError, Unavailable
-from ha_stress.base.limits import SERIES_PAGE_FRAMES
 from ha_stress.cluster.members import NodeInfo
 from ha_stress.drivers.interface import NodeServices
-from ha_stress.drivers.stress.breach import Course, breaches, course_of, stored_of
+from ha_stress.drivers.stress.breach import breaches
 from ha_stress.drivers.stress.core import Task
 from ha_stress.drivers.stress.intake import Intake
 from ha_stress.master.members import holder_of
-from ha_stress.store.evidence import seconds_of
-from ha_stress.store.series import Piece, Place
+from ha_stress.store.pages import followed
+from ha_stress.tasks.course import Course, course_of, stored_of
 from ha_stress.tasks.distribution import distribution
-from ha_stress.tasks.judging import Observed, Stretch, judge, stretch_of, totals_of
+from ha_stress.tasks.judging import Observed, Stretch, asked_for, judge, stretch_of, totals_of
 from ha_stress.tasks.schedule import Holder, Plan
 
 _log = log.get(__name__)
@@ -41,8 +40,11 @@ _SAMPLES_MIN: Final = 3
 
 @dataclass(slots=True, kw_only=True)
 class _Watched:
+    """`course` is under `lock`, for a look and the end of the task may come together."""
+
     course: Course
     kept_at: float
+    lock: trio.Lock = field(default_factory=trio.Lock)
     suspects: frozenset[str] = frozenset()
     lag_s: float = 0.0
     samples: int = 0
@@ -68,6 +70,7 @@ class Observer:
         self._intake = intake
         self._tasks, self._members, self._on_found = tasks, members, on_found
         self._watched: dict[str, _Watched] = {}
+        self._threads = trio.CapacityLimiter(1)
         self.found: dict[str, Mapping[str, Any]] = {}
 
     async def run(self) -> None:
@@ -92,15 +95,16 @@ class Observer:
         """The outcome of a task whose books are closed."""
         if task.plan is None:
             return dict(task.outcome)
-        watched = self._watch(task, task.plan)
+        watched, store = self._watch(task, task.plan), self._node.store
         stretch = stretch_of(task.plan.started_at, task.plan.duration_s, task.spec.warm_up_s)
-        span = await self._node.store.series_span(task.spec.id)
-        newest = span.newest_label if span is not None else stretch.begin - 1
-        await self._advance(watched, task.spec.id, stretch, newest, final=True)
-        use = await self._node.store.engine_use(task.spec.id, first=stretch.begin, last=newest)
-        self._sample(watched, task.plan, self._infos())
-        observed = {"loop_lag_s": watched.lag_s, "clock_skew_s": self._skew_s(watched), "engines": asdict(use)}
-        return {**task.outcome, **observed, "windows": stored_of(watched.course)}
+        async with watched.lock:
+            span = await store.series_span(task.spec.id)
+            newest = span.newest_label if span is not None else stretch.begin - 1
+            await self._follow(watched, task, stretch, newest, final=True)
+            use = await store.engine_use(task.spec.id, first=stretch.begin, last=newest)
+            self._sample(watched, task.plan, self._infos())
+            observed = {"loop_lag_s": watched.lag_s, "clock_skew_s": self._skew_s(watched), "engines": asdict(use)}
+            return {**task.outcome, **observed, "windows": stored_of(watched.course)}
 
     def _watch(self, task: Task, plan: Plan) -> _Watched:
         known = self._watched.get(task.spec.id)
@@ -114,42 +118,31 @@ class Observer:
     async def _look(self, task: Task, plan: Plan, infos: Mapping[Holder, NodeInfo]) -> None:
         watched = self._watch(task, plan)
         self._sample(watched, plan, infos)
-        sliding = bool(watched.course.thresholds)
-        if "aborted" in task.outcome or not (sliding or any(one.abort for one in task.spec.thresholds)):
+        may_abort = any(one.abort for one in task.spec.thresholds)
+        if "aborted" in task.outcome or not (watched.course.thresholds or may_abort):
             return
-        span = await self._node.store.series_span(task.spec.id)
-        if span is None:
-            return
-        stretch = stretch_of(plan.started_at, plan.duration_s, task.spec.warm_up_s)
-        newest = span.newest_label
-        recent = await self._advance(watched, task.spec.id, stretch, newest, final=False)
-        if self._intake.drained:  # else some frames of these seconds are known to be missing
-            await self._judge(watched, task, plan, stretch, newest, recent)
-        if sliding and self._node.clock.now() >= watched.kept_at + _KEEP_S:
-            watched.kept_at = self._node.clock.now()
-            self._keep(task.spec.id, {"windows": stored_of(watched.course)})
+        async with watched.lock:
+            span = await self._node.store.series_span(task.spec.id)
+            if span is None or self._watched.get(task.spec.id) is not watched:  # its books were closed meanwhile
+                return
+            stretch = stretch_of(plan.started_at, plan.duration_s, task.spec.warm_up_s)
+            recent = await self._follow(watched, task, stretch, span.newest_label)
+            if may_abort and self._intake.drained:  # else some frames of these seconds are known to be missing
+                await self._judge(watched, task, plan, stretch, span.newest_label, recent)
+            if watched.course.thresholds and self._node.clock.now() >= watched.kept_at + _KEEP_S:
+                watched.kept_at = self._node.clock.now()
+                self._keep(task.spec.id, {"windows": stored_of(watched.course)})
 
-    async def _advance(
-        self, watched: _Watched, task: str, stretch: Stretch, newest: int, *, final: bool
-    ) -> dict[str, list[Observed]]:
-        course = watched.course
-        if not course.thresholds:
+    async def _follow(
+        self, watched: _Watched, task: Task, stretch: Stretch, newest: int, *, final: bool = False
+    ) -> Mapping[str, Sequence[Observed]]:
+        """The windows that are not settled yet."""
+        if not watched.course.thresholds:
             return {}
-        place: Place = (course.wanted(), "", "", 0)
-        held: list[Piece] = []
-        while True:
-            page = await self._node.store.series(task, after=place, limit=SERIES_PAGE_FRAMES)
-            held += page
-            if len(page) < SERIES_PAGE_FRAMES:
-                seconds = await trio.to_thread.run_sync(seconds_of, held)
-                return course.see(seconds, stretch, newest=newest, final=final)
-            # A successor who has much to catch up with: a page at a time, without its last second, which may go on.
-            place = page[-1].place
-            whole = [piece for piece in held if piece.place[0] < place[0]]
-            held = held[len(whole) :]
-            if whole:
-                seconds = await trio.to_thread.run_sync(seconds_of, whole)
-                course.see(seconds, stretch, newest=place[0])
+        where = self._node.store, task.spec.id, watched.course, stretch
+        found = await followed(*where, newest=newest, final=final, threads=self._threads)
+        assert found is not None, "how many frames there are does not matter here"
+        return found
 
     async def _judge(
         self,
@@ -158,30 +151,34 @@ class Observer:
         plan: Plan,
         stretch: Stretch,
         newest: int,
-        recent: Mapping[str, list[Observed]],
+        recent: Mapping[str, Sequence[Observed]],
     ) -> None:
         spec, store = task.spec, self._node.store
         whole = [one for one in spec.thresholds if one.abort and one.window_s is None]
-        response, service = await store.latencies(spec.id) if whole else (b"", b"")
-        totals = totals_of(
-            plan,
-            spec.warm_up_s,
-            self._intake.rows.get(spec.id, ()),
-            counted=await store.counted(spec.id, first=stretch.begin) if spec.warm_up_s and whole else None,
-            newest=newest,
-            response=distribution([response]),
-            service=distribution([service]),
-        )
-        broken = breaches(
-            judge(whole, totals, {}, final=False),
-            recent,
-            spec.thresholds,
-            started_at=plan.started_at,
-            measured_s=totals.measured_s,
-            newest=newest,
-        )
-        confirmed = [broken[text] for text in broken if text in watched.suspects]
-        watched.suspects = frozenset(broken)
+        rows = self._intake.rows.get(spec.id, ())
+        blobs = await store.latencies(spec.id) if whole else (b"", b"")
+        requests = await store.requests(spec.id) if any(one.request for one in whole) else {}
+        counted = await store.counted(spec.id, first=stretch.begin) if spec.warm_up_s and whole else None
+
+        def broken() -> dict[str, dict[str, Any]]:
+            response, service = (distribution([blob]) for blob in blobs)
+            totals = totals_of(
+                plan,
+                spec.warm_up_s,
+                rows,
+                counted=counted,
+                newest=newest,
+                response=response,
+                service=service,
+                requests=asked_for(whole, requests),
+            )
+            judged = judge(whole, totals, {}, final=False)
+            begun = {"started_at": plan.started_at, "measured_s": totals.measured_s}
+            return breaches(judged, recent, spec.thresholds, newest=newest, **begun)
+
+        seen = await trio.to_thread.run_sync(broken, limiter=self._threads, abandon_on_cancel=True)
+        confirmed = [seen[text] for text in seen if text in watched.suspects]
+        watched.suspects = frozenset(seen)
         if confirmed:
             said = {"at": self._node.clock.wall(), "after_s": round(newest - plan.started_at, 3)}
             self._keep(spec.id, {"aborted": confirmed[0] | said, "windows": stored_of(watched.course)})

@@ -194,6 +194,7 @@ class StressWorker(WorkNodeDriver):
             counters=report.counters,
             response_us=report.response_us,
             service_us=report.service_us,
+            requests=report.requests,
         )
 
     async def _deliver(self) -> None:
