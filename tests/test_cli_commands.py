@@ -176,3 +176,15 @@ def test_a_standard_file_that_is_closed_or_full_is_no_defect(redirection: str, c
     command = f"{sys.executable} -m ha_stress {redirection}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", says)
+
+
+@pytest.mark.parametrize(("before", "ends"), [("SIG_DFL", True), ("SIG_IGN", False)])
+def test_the_end_of_a_session_is_a_graceful_end_unless_nohup_says_otherwise(before: str, ends: bool) -> None:
+    script = (
+        "import os, signal, time; from ha_stress.cli.up_command import stop_on_term\n"
+        f"signal.signal(signal.SIGHUP, signal.{before}); stop_on_term()\n"
+        "try: os.kill(os.getpid(), signal.SIGHUP); time.sleep(0.05); print('goes on')\n"
+        "except KeyboardInterrupt: print('stops')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == ("stops\n" if ends else "goes on\n")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.cli.parse import parse_duration, parse_headers, parse_pairs, parse_rate
+from ha_stress.base.quantities import parse_duration, parse_rate
+from ha_stress.cli.parse import parse_headers, parse_pairs
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,25 @@ def test_a_duration_is_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "s", "20x", "1m30", "-5s", "nan", "inf", "20 s later", "1e999", "9" * 400 + "s"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "s",
+        "20x",
+        "1m30",
+        "-5s",
+        "nan",
+        "inf",
+        "20 s later",
+        "1e999",
+        "9" * 400 + "s",
+        "10 20s",
+        "1 0",
+        "1_0",
+        "\u0663s",
+    ],
+)
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match="20s"):
         parse_duration(text)
@@ -29,7 +48,7 @@ def test_a_rate_is_arrivals_per_second(text: str, rate: float) -> None:
     assert parse_rate(text) == pytest.approx(rate)
 
 
-@pytest.mark.parametrize("text", ["", "fast", "-1", "5/y", "1.5.2", "k", "nan", "9" * 400])
+@pytest.mark.parametrize("text", ["", "fast", "-1", "5/y", "1.5.2", "k", "nan", "9" * 400, "\u0663", "1_0"])
 def test_what_is_no_rate_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match=r"1\.5k"):
         parse_rate(text)

@@ -72,6 +72,9 @@ def test_thresholds_and_the_allow_list_have_exit_codes_of_their_own(target: str,
     broken = Run(cluster, *load, "--check", "size<5", "--threshold", "wrong<1", "--out", str(tmp_path / "out"))
     aborted = Run(cluster, target, "--rate", "50", "--duration", "60s", "--threshold", "completed<20 abort after 1s")
     refused = Run(cluster, "http://8.8.8.8/", "--rate", "1", "--duration", "1s")
+    unread = Run(cluster, *load, "--threshold", "max<1us", "--html", str(tmp_path / "unread.html"))
+    assert unread.process.stdout is not None
+    unread.process.stdout.close()
 
     code, document = passed.ended()
     assert (code, document["verdict"]["passed"]) == (0, True)
@@ -93,12 +96,25 @@ def test_thresholds_and_the_allow_list_have_exit_codes_of_their_own(target: str,
     code, document = refused.ended()
     assert code == 9 and "allow" in document["error"]
 
+    assert unread.process.wait(60) == 7, "a reader that goes away takes neither the verdict along"
+    assert (tmp_path / "unread.html").exists(), "nor the report"
+
 
 def test_a_saturated_generator_says_so_with_an_exit_code_of_its_own(target: str, cluster: Path) -> None:
     code, document = Run(cluster, target, "--rate", "150", "--duration", "1.2s", "--check", SLOW_PATTERN).ended()
     assert (code, document["verdict"]["valid"], document["verdict"]["saturated"]) == (8, False, True)
     doubts = {one["name"] for one in document["verdict"]["validity"] if not one["ok"]}
     assert doubts & {"cpu", "late"}
+
+
+def test_a_node_of_its_own_that_ends_ends_the_run_with_what_it_said_last(tmp_path: Path) -> None:
+    (tmp_path / "exit.py").write_text("import os\nasync def scenario(user):\n    os._exit(3)\n")
+    words = ["run", "http://127.0.0.1:9/", "--rate", "10", "--duration", "60s", "--scenario", str(tmp_path / "exit.py")]
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 3
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: node n1, which was started here, has ended; its log ends with: ")
+    assert "status 3" in last
 
 
 def test_ctrl_c_stops_every_task_of_a_plan_and_still_reports(target: str, cluster: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,10 @@ def test_arrivals_are_drawn_with_a_seed_that_stays_the_same() -> None:
     assert document(arrivals="poisson:7")["profile"]["poisson_seed"] == 7
     seed = document(arrivals="poisson")["profile"]["poisson_seed"]
     assert isinstance(seed, int) and seed != document(arrivals="poisson")["profile"]["poisson_seed"]
+
+
+def test_a_body_that_is_no_text_is_sent_as_it_was_typed() -> None:
+    assert document(body="a\udcff")["body_base64"] == b64encode(b"a\xff").decode()
 
 
 def test_files_are_read_here(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ TASK: dict[str, Any] = {
     "name": "GET 127.0.0.1:8080",
 }
 EVENT: dict[str, Any] = {
+    "sequence": 12,
     "at_ms": 0,
     "epoch": 1,
     "source": "s1",
@@ -97,7 +98,12 @@ def test_the_words_of_an_event_go_on_under_where_they_began() -> None:
     screen = terminal(80)
     print_line(screen, *event_line(EVENT))
     first, second = lines(screen)
-    assert first.index("a sentinel") == len(second) - len(second.lstrip()) and second.strip() == "higher epoch"
+    assert first.index("a sentinel") == len(second) - len(second.lstrip()) and second.strip() == "a higher epoch"
+
+
+def test_an_event_has_what_it_is_quoted_by() -> None:
+    head, _ = event_line(EVENT | {"epoch": 7, "sequence": 1204})
+    assert "  e7#1204 " in head.plain
 
 
 def test_an_event_is_one_line_in_a_pipe() -> None:

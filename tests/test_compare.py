@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.cli.compare_command import EXIT_REGRESSED, parse_margin
+from ha_stress.cli.compare_command import parse_margin
+from ha_stress.cli.exit_codes import EXIT_REGRESSED
 from ha_stress.cli.main import main
 from ha_stress.report import statistics as st
 from ha_stress.report import write
 from ha_stress.report.compare import Comparison, Difference, Result, compare, document_of
 from ha_stress.report.run import Run
-from tests.report_support import drifting
+from tests.report_support import drifting, stretch
 
 SHOWN = (Result.BETTER, Result.WORSE)
 
@@ -165,12 +166,46 @@ def test_the_warm_up_and_seconds_that_are_not_whole_do_not_count() -> None:
     assert all(one.change == 0 for one in compare(same, cold).differences)
 
 
+def test_a_run_in_which_nothing_was_answered_is_worse_and_nothing_is_said_of_its_latencies() -> None:
+    good = drifting(random.Random(2), seconds=12)
+    dead = tuple(stretch(one.second, [], failed=one.numbers["started"]) for one in good.stretches)
+    bad = replace(good, stretches=dead)
+    there, back = compare(good, bad), compare(bad, good)
+    assert difference(there, "completed").result is Result.WORSE
+    assert difference(back, "completed").result is Result.BETTER
+    assert "completed -100 %, " in difference(there, "completed").sentence
+    assert difference(there, "response p50").sentence == "response p50: too little was measured"
+    assert "errors +100 points [100, 100], 0 % to 100 %, significant" in there.sentence
+    assert [one.shown(0.0) for one in there.metrics[:4]] == ["-"] * 4
+    assert all(one.result is not Result.WORSE for one in compare(bad, bad).differences)
+
+
+def test_of_a_short_run_the_errors_are_judged_and_nothing_else() -> None:
+    good, short = drifting(random.Random(2), seconds=12), drifting(random.Random(3), seconds=3)
+    dead = replace(short, stretches=tuple(stretch(one.second, [], failed=60) for one in short.stretches))
+    found = compare(good, dead)
+    assert found.regressed and found.too_short == "B"
+    assert difference(found, "errors").b == 1.0 and difference(found, "errors").result is Result.WORSE
+    assert {one.result for one in found.differences if one.metric != "errors"} == {Result.UNKNOWN}
+    assert compare(good, short).sentence == "B is too short to be compared."
+    assert compare(dead, dead).too_short == "B" and not compare(dead, dead).regressed
+    assert difference(compare(good, short), "response p50").b > 0, "figures are known all the same"
+
+
+def test_a_run_with_a_schedule_and_one_without_are_both_measured_by_the_clock() -> None:
+    users = drifting(random.Random(2), seconds=12, per_s=60)
+    plan: list[dict[str, Any]] = [{"number": 1, "at_s": 0.0, "rate": 60.0, "limit": None, "why": "", "shares": []}]
+    scheduled = replace(users, task={**users.task, "plan": plan, "rate": 60.0})
+    found = difference(compare(scheduled, users), "completed")
+    assert (found.metric, round(found.a), round(found.b)) == ("completed", 60, 60)
+
+
 def test_what_makes_two_runs_hard_to_compare_is_said() -> None:
     run = drifting(random.Random(2), seconds=8)
     other = replace(run, task={**run.task, "rate": 200.0, "verdict": {"valid": False}}, failovers=({"epoch": 2},))
     remarks = " ".join(compare(run, other).remarks)
     assert difference(compare(run, other), "completed").change == 0
-    for part in ("rate differs: 100.0 and 200.0", "B is not a valid run", "B had a failover"):
+    for part in ("rate differs: 100 and 200", "B is not a valid run", "B had a failover"):
         assert part in remarks
 
 
@@ -210,7 +245,7 @@ def test_the_command_compares_files_and_fails_only_if_asked_to(
 
 def test_bad_input_of_the_command_is_one_sentence(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command(files[0], "./none.json") == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert "./none.json: No such file" in capsys.readouterr().err
     for wrong in ("x", "-1%", "nan", "1e9"):
         with pytest.raises(ConfigError, match="--margin"):
             parse_margin(wrong)

@@ -191,6 +191,10 @@ def test_several_urls_and_next_are_several_requests_and_equal_ones_have_a_weight
         ("curl 'http://h/", "a quote is not closed"),
         ("curl http://h/ | jq .", "leave out '|'"),
         ("curl -m never http://h/", "not a number of seconds"),
+        ("curl http://h/ -d $'\\ud83d'", "half of a character"),
+        ("curl http://h/ -d \udcff", "not UTF-8 text"),
+        ('curl "http://h/x" ^\n -H "A: b"', "Copy as cURL (bash)"),
+        ('curl ^"http://h/x^" ^\r\n -H ^"A: b^"', "Copy as cURL (bash)"),
     ],
 )
 def test_what_cannot_be_imported_is_refused_in_one_sentence(command: str, says: str) -> None:
@@ -198,6 +202,34 @@ def test_what_cannot_be_imported_is_refused_in_one_sentence(command: str, says: 
         requests_of(command, read)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_character_beyond_16_bits_may_be_written_as_two_escapes() -> None:
+    (request,) = requests_of("curl http://h/ -d $'\\ud83d\\ude00 \\U0001F600'", read).requests
+    assert request.body.decode() == "\U0001f600 \U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("command", "url"),
+    [
+        ("curl -T a/cart.json http://h/put/", "http://h/put/cart.json"),
+        ("curl -T cart.json h", "http://h/cart.json"),
+        ("curl -T cart.json 'http://h/put/?a=b'", "http://h/put/cart.json?a=b"),
+        ("curl -T 'my cart' http://h/", "http://h/my%20cart"),
+        ("curl -T cart.json http://h/put", "http://h/put"),
+        ("curl -T - http://h/put/", "http://h/put/"),
+    ],
+)
+def test_an_upload_into_a_directory_has_the_name_of_the_file(command: str, url: str) -> None:
+    (request,) = requests_of(command, lambda name: name.encode()).requests
+    assert (request.method, request.url) == ("PUT", url)
+
+
+def test_a_file_of_a_form_has_the_type_that_curl_gives_it() -> None:
+    files = {"a.png": b"image/png", "b.TXT": b"text/plain", "c.bin": b"application/octet-stream", "d": b"/octet-stream"}
+    for name, kind in files.items():
+        (request,) = requests_of(f"curl -F x=@{name} http://h/", lambda _: b"").requests
+        assert kind in request.body
 
 
 def test_words_are_split_as_bash_does_it() -> None:

@@ -232,6 +232,38 @@ def test_operations_are_chosen_by_method_and_tag_and_the_server_can_be_another_o
         openapi.requests_of(pets(), tags=["none"])
 
 
+def test_the_server_that_is_nearest_to_an_operation_is_the_one_that_is_loaded() -> None:
+    paths = {
+        "/a": {"get": {}, "put": {"servers": [{"url": "http://own/o"}]}, "servers": [{"url": "http://path/p"}]},
+        "/b": {"get": {}},
+    }
+    document = {"openapi": "3.0.3", "servers": [{"url": "http://all/v1"}], "paths": paths}
+    urls = [one.url for one in openapi.requests_of(document).requests]
+    assert urls == ["http://path/p/a", "http://own/o/a", "http://all/v1/b"]
+    assert {one.url for one in openapi.requests_of(document, base_url="http://mine").requests} == {
+        "http://mine/a",
+        "http://mine/b",
+    }
+
+
+def test_what_is_binary_in_a_form_is_a_file_with_a_name() -> None:
+    fields = {
+        "note": {"type": "string", "example": "x"},
+        "photo": {"type": "string", "format": "binary"},
+        "more": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
+    }
+    media = {
+        "schema": {"type": "object", "required": list(fields), "properties": fields},
+        "encoding": {"photo": {"contentType": "image/png, image/gif"}},
+    }
+    post = {"requestBody": {"content": {"multipart/form-data": media}}}
+    document = {"openapi": "3.0.3", "servers": [{"url": "http://h"}], "paths": {"/a": {"post": post}}}
+    body = openapi.requests_of(document).requests[0].body
+    assert b'name="note"\r\n\r\nx' in body
+    assert b'name="photo"; filename="file"\r\nContent-Type: image/png\r\n' in body
+    assert b'name="more"; filename="file"\r\nContent-Type: application/octet-stream\r\n' in body
+
+
 def test_a_relative_server_is_completed_by_the_base() -> None:
     document = pets() | {"servers": [{"url": "/v2"}]}
     with pytest.raises(ConfigError, match="--base"):
@@ -267,7 +299,14 @@ def test_query_parameters_are_written_in_their_style(parameter: dict[str, Any], 
         ({"swagger": "2.0"}, "Swagger 2.0 cannot be imported"),
         ({"openapi": "4.0"}, "begins with 3."),
         ({"openapi": "3.0.0"}, "no paths"),
-        ({"openapi": "3.0.0", "servers": [{"url": "http://h", "variables": [1]}], "paths": {}}, "another shape"),
+        (
+            {"openapi": "3.0.0", "servers": [{"url": "http://h", "variables": [1]}], "paths": {"/a": {"get": {}}}},
+            "another shape",
+        ),
+        (
+            {"openapi": "3.0.0", "servers": [{"url": "http://h"}], "paths": {"/a": {"get": {"parameters": "x"}}}},
+            "GET /a has another shape than OpenAPI says: its parameters are not a list",
+        ),
         (
             {"openapi": "3.0.0", "servers": [{"url": "http://h"}], "paths": {"/a": {"get": {"parameters": 1}}}},
             "GET /a has another shape",
@@ -298,6 +337,9 @@ def test_a_schema_that_requires_itself_has_no_example_and_an_optional_one_ends()
 
 def test_yaml_dates_stay_text_and_what_is_neither_json_nor_yaml_is_refused() -> None:
     assert parse_description("x", "a: 2024-02-03\nb: 1") == {"a": "2024-02-03", "b": 1}
+    words = "[NO, yes, on, 12:30, 010, true, False, 7, -7, 1.5, 1e3, .5, 0x1F, null]"
+    expected = ["NO", "yes", "on", "12:30", "010", True, False, 7, -7, 1.5, 1000.0, 0.5, 31, None]
+    assert parse_description("x", f"yes: {words}") == {"yes": expected}
     for text in ("{", "a: [", "a: !!python/object:os.system x"):
         with pytest.raises(ConfigError, match="x: not "):
             parse_description("x", text)

@@ -101,6 +101,25 @@ def test_it_fits_every_terminal(width: int, height: int) -> None:
         assert max(len(line) for line in lines) <= width
 
 
+def test_every_one_of_several_tasks_is_seen_or_counted_where_there_is_no_room_for_curves() -> None:
+    text = "\n".join(shown(live_view(live(*[task(books={"failed": 7})] * 5), NOW, 80, 24), 80))
+    assert text.count("GET 127.0.0.1/a") == 5 and text.count("50%") == 5
+    rows = [line.split()[-6:] for line in text.splitlines() if "GET" in line]
+    assert rows == [["50%", "480", "500", "0.42", "31.5", "7"]] * 5
+    assert "n1 is master" in text
+    many = "\n".join(shown(live_view(live(*[task()] * 30), NOW, 80, 24), 80))
+    assert many.count("GET 127.0.0.1/a") + 14 == 30 and "and 14 more tasks" in many
+
+
+def test_the_course_of_a_task_that_has_ended_is_asked_for_once_more_only() -> None:
+    one = task()
+    assert not one.whole
+    one.found = found(status="ended")
+    assert not one.whole, "its last seconds may have come since it was asked for"
+    one.learn([])
+    assert one.whole
+
+
 def test_before_anything_is_planned_it_says_what_it_waits_for() -> None:
     waiting = LiveTask(wanted=task().wanted)
     assert "waiting for the master" in "\n".join(shown(live_view(live(waiting), NOW, 80, 24), 80))
@@ -124,6 +143,33 @@ def test_the_summary_names_what_is_not_well() -> None:
         assert "✗ late: 4,000 arrivals were late" in text
         assert "Not valid: the generator was saturated" in text
         assert "size<5" in text
+
+
+def test_the_summary_of_several_tasks_ends_with_a_line_for_each() -> None:
+    whole = found(status="ended", books={"completed": 4990, "intended": 4990})["books"]
+    verdict = found()["verdict"] | {"thresholds": [], "passed": None}
+    good = found(status="ended", name="x" * 150, verdict=verdict, books=whole)
+    good |= {"failures": {}, "scenario": None}
+    bad = good | {"name": "bad", "books": whole | {"completed": 4980, "failed": 10}}
+    lines = shown(summary_of([good, bad], 4, 80), 80)
+    rows = [line for line in lines if line.endswith(("passed", "requests failed"))]
+    assert [row.split()[1:] for row in rows] == [
+        ["4,990", "0", "0.42", "31.5", "passed"],
+        ["4,980", "10", "0.42", "31.5", "requests", "failed"],
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_what_was_observed_of_a_threshold_is_seen_on_every_screen() -> None:
+    for width in (40, 50, 60, 80, 120):
+        lines = shown(summary_of([found(status="ended")], 7, width), width)
+        line = next(line for line in lines if line.startswith("✓ p99<200ms"))
+        assert "31.5 ms" in line and ("from 1 s to 11 s" in line) == (width >= 60)
+    assert shown(summary_of([found(status="ended", books={"failed": 3})], 7, 45), 45)[0].split() == [
+        "started",
+        "completed",
+        "failed",
+    ]
 
 
 def test_curves_have_one_character_for_each_value() -> None:

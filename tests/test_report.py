@@ -16,9 +16,8 @@ from xml.etree import ElementTree
 import pytest
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.report import KINDS, write
+from ha_stress.report import KINDS, parsed, write
 from ha_stress.report.cases import Outcome, cases_of
-from ha_stress.report.files import read
 from ha_stress.report.html.page import page_of
 from ha_stress.report.junit import junit_of
 from ha_stress.report.percentiles import hgrm_of, steps
@@ -84,20 +83,23 @@ def test_every_kind_is_written_and_nothing_else_is_left_behind(tmp_path: Path) -
 def test_a_json_report_is_read_back_as_the_same_run(tmp_path: Path) -> None:
     run = replace(run_with_a_death(), command="ha-stress run x", failovers=({"epoch": 2},))
     write(run, "json", tmp_path / "r.json")
-    assert read(tmp_path / "r.json") == run
-    document = json.loads((tmp_path / "r.json").read_text())
+    text = (tmp_path / "r.json").read_text()
+    assert parsed(text) == run
+    document = json.loads(text)
     assert document["schema"] == "ha-stress-report/1"
     assert document["said"]["recoveries"][0]["back_s"] == 15.3
     assert document["said"]["verdict"] == "Passed"
 
 
 def test_what_is_no_report_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    for content, why in (("[]", "schema"), ("{", "not JSON"), ('{"schema": "ha-stress-report/1"}', "damaged")):
-        (tmp_path / "r.json").write_text(content)
+    write(run_of(), "json", tmp_path / "r.json")
+    without_books = json.loads((tmp_path / "r.json").read_text())
+    del without_books["task"]["books"]
+    contents = (("[]", "schema"), ("{", "not JSON"), ("[" * 100_000, "not JSON"), ('{"schema": "x"}', "schema"))
+    damaged = (('{"schema": "ha-stress-report/1"}', "damaged"), (json.dumps(without_books), "damaged"))
+    for content, why in (*contents, *damaged):
         with pytest.raises(ConfigError, match=why):
-            read(tmp_path / "r.json")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read(tmp_path / "none.json")
+            parsed(content)
     with pytest.raises(ConfigError, match="cannot be written"):
         write(run_of(), "html", tmp_path / "no" / "r.html")
     with pytest.raises(ConfigError, match="use json, csv"):
@@ -176,7 +178,9 @@ def test_junit_has_a_case_for_each_threshold_each_check_and_the_validity() -> No
         thresholds=["p99 < 200ms", "p50 < 1ms"],
         verdict=judged(threshold("p99 < 200ms", False), threshold("p50 < 1ms", None, None)),
     )
-    suite = ElementTree.fromstring(junit_of(run)).find("testsuite")
+    suites = ElementTree.fromstring(junit_of(run))
+    assert set(suites.attrib) == {"name", "tests", "failures", "errors", "time"}, "what Jenkins' schema has of it"
+    suite = suites.find("testsuite")
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("6", "1", "2")
     failures = {case.get("name"): case.find("failure") for case in suite.iter("testcase")}

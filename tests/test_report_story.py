@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 from ha_stress.base.errors import Unavailable
 from ha_stress.report.command import command_of, load_of
 from ha_stress.report.gather import gather
-from ha_stress.report.html import rate_chart
+from ha_stress.report.html import rate_chart, trouble_chart
 from ha_stress.report.html.page import page_of
 from ha_stress.report.html.view import letter, rows_of, view_of
 from ha_stress.report.run import Run
-from ha_stress.report.story import marks_of, recoveries
+from ha_stress.report.story import MARKS_MAX, is_short, marks_of, recoveries
 from ha_stress.report.target import arrivals_wanted
 from tests.report_support import BEGAN, stretch, task_of
 
@@ -102,7 +103,51 @@ def test_a_recovery_says_when_the_sum_was_back_at_the_target() -> None:
     lazy = (*run.stretches[:15], stretch(SECOND + 15, [1000] * 150, sent={"n1": 150}), *run.stretches[16:])
     assert recoveries(replace(run, stretches=lazy), lazy)[0].back_s == 16.0  # more is missing than n2 would have sent
     early = replace(run, stretches=run.stretches[:16])
-    assert recoveries(early, early.course(600))[0].back_s is None
+    (cut,) = recoveries(early, early.course(600))
+    assert (cut.back_s, cut.measured) == (None, False) and "The run ended before" in cut.sentence
+    weak = [replace(one, numbers=dict(one.numbers) | {"started": 150}) for one in run.stretches[15:]]
+    (never,) = recoveries(run, (*run.stretches[:15], *weak))
+    assert (never.back_s, never.measured) == (None, True)
+    assert never.sentence.endswith("; the sum was not at the target again until the end.")
+
+
+def test_a_recovery_is_told_however_much_else_happened() -> None:
+    run = run_with_a_death()
+    alarms = [event(1 + n / 10, "+bus-down", "n1", cause=f"number {n}") for n in range(MARKS_MAX)]
+    noisy = replace(run, events=(*alarms, *run.events))
+    assert recoveries(noisy, noisy.course(600)) == recoveries(run, run.course(600)) != []
+    marks = marks_of(noisy)
+    assert len(marks) == MARKS_MAX, "and no more than anybody reads"
+    assert {"n2 is down", "n3 is master"} < {mark.title for mark in marks}, (
+        "of which the deaths are not the ones left out"
+    )
+    assert [mark.at_s for mark in marks] == sorted(mark.at_s for mark in marks)
+
+
+def test_a_node_may_be_called_whatever_a_sentence_says_of_nodes() -> None:
+    run = run_with_a_death()
+    plan = json.loads(json.dumps(run.task["plan"]).replace('"n2"', '"the master is down"'))
+    events = [dict(one) | {"subject": "the master is down"} if one["subject"] == "n2" else one for one in run.events]
+    told = recoveries(replace(run, task=dict(run.task) | {"plan": plan}, events=tuple(events)), run.stretches)
+    assert [one.node for one in told] == ["the master is down"]
+
+
+def test_every_failure_is_in_the_plot_of_what_went_wrong_however_many_kinds_there_are() -> None:
+    run = run_with_a_death()
+    counts = {f"kind{number}": 10 - number for number in range(9)}
+    second = replace(run.stretches[3], named=dict(run.stretches[3].named) | {"failures": counts})
+    view = view_of(replace(run, stretches=(*run.stretches[:3], second, *run.stretches[4:])))
+    told = trouble_chart.hover(view)
+    assert [name for name, _ in told.names] == [*(f"failed: kind{n}" for n in range(5)), "other kinds"]
+    assert sum(int(values[3]) for values in told.values) == sum(counts.values())
+
+
+def test_what_falls_on_an_edge_or_is_chance_is_not_below_the_target() -> None:
+    task: dict[str, Any] = {"profile": None}
+    assert not is_short(task, 1.5, 1) and not is_short(task, 50, 49) and not is_short(task, 1000, 990)
+    assert is_short(task, 5, 3) and is_short(task, 50, 48) and is_short(task, 1000, 989)
+    poisson = {"profile": {"stages": [], "poisson_seed": 7}}
+    assert not is_short(poisson, 100, 70) and is_short(poisson, 100, 60)
 
 
 def test_the_plot_shows_the_dip_each_workers_part_and_every_mark() -> None:
@@ -179,7 +224,7 @@ def test_everything_is_gathered_and_what_is_of_other_times_and_tasks_is_not() ->
     assert [one["epoch"] for one in found.failovers] == [2]
     assert "secret" not in found.environment["nodes"][0]
     assert found.command.startswith("ha-stress task create 'http://127.0.0.1:8080/items?q=<b>' --rate 100")
-    assert gather(cluster, "t-1", command="ha-stress run x").command == "ha-stress run x"
+    assert gather(cluster, "t-1").command.startswith("ha-stress task create ")
 
 
 def test_a_report_is_made_without_what_nobody_answers_and_says_so() -> None:

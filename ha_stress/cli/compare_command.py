@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ha_stress.cli import options
+from ha_stress.cli.exit_codes import EXIT_DONE, EXIT_INVALID, EXIT_REGRESSED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ha_stress.report.compare import Comparison
-
-EXIT_REGRESSED = 7
 
 _STYLES = {"better": "green", "worse": "bold red", "same": "", "unknown": "dim"}
 _WORDS = {"same": "the same", "unknown": "cannot be told"}
@@ -28,7 +27,7 @@ def compare(
         str, typer.Option("--margin", help="Relative differences up to this do not matter: 1%, 0.05.")
     ] = "1%",
     fail_on_regression: Annotated[
-        bool, typer.Option("--fail-on-regression", help="Exit with 7 if B is shown to be worse.")
+        bool, typer.Option("--fail-on-regression", help="Exit with 7 if B is shown to be worse, 8 if nothing can be.")
     ] = False,
     api: options.Api = [],  # noqa: B006
     data_dir: options.DataDir = None,
@@ -36,7 +35,7 @@ def compare(
 ) -> None:
     """Compare two runs: differences with their bounds, and whether they can be chance.
 
-    Exit code: 0; with --fail-on-regression, 7 if B is worse in anything.
+    Exit code: 0; with --fail-on-regression, 7 if B is worse in anything, 8 if one of them is too short to show it.
     """
     from ha_stress.cli.output import console, print_json
     from ha_stress.cli.report_command import run_named
@@ -45,7 +44,9 @@ def compare(
 
     allowed = parse_margin(margin)
     found = compared(run_named(a, api, data_dir), run_named(b, api, data_dir), margin=allowed)
-    code = EXIT_REGRESSED if fail_on_regression and found.regressed else 0
+    code = EXIT_DONE
+    if fail_on_regression:
+        code = EXIT_REGRESSED if found.regressed else EXIT_INVALID if found.too_short else EXIT_DONE
     if as_json:
         print_json(document_of(found) | {"a_is": a, "b_is": b, "exit_code": code})
     else:

@@ -27,10 +27,10 @@ def demo(
     as_json: options.Json = False,
 ) -> None:
     """Kill the master under load, watch the failover, check the books. Exit code 0 only if everything held."""
+    from ha_stress.base.quantities import parse_duration, parse_rate
     from ha_stress.cli.demo import DemoSpec, conduct
     from ha_stress.cli.demo_view import DemoView
     from ha_stress.cli.output import console, print_json
-    from ha_stress.cli.parse import parse_duration, parse_rate
     from ha_stress.cli.up_command import stop_on_term
 
     spec = DemoSpec(

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from ha_stress.cli import options
+from ha_stress.cli.exit_codes import EXIT_NOT_WELL
 
-EXIT_PROBLEMS = 1
 _PANEL = "Operator"
 
 _Redis = Annotated[
@@ -16,7 +16,7 @@ _Redis = Annotated[
     typer.Option(
         "--redis",
         metavar="URL",
-        help="Ask no node: look at this Redis and the mesh from here. [default: only if no node answers]",
+        help="Ask no node: look at this Redis and the mesh from here. \\[default: only if no node answers]",
         show_default=False,
     ),
 ]
@@ -48,7 +48,7 @@ def doctor(
     else:
         console().print(doctor_view(document))
     if not document["ok"]:
-        raise typer.Exit(EXIT_PROBLEMS)
+        raise typer.Exit(EXIT_NOT_WELL)
 
 
 def explain(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Group
 from rich.text import Text
 
 from ha_stress import strategies
@@ -22,6 +23,7 @@ from ha_stress.master.members import holder_of
 from ha_stress.tasks.caps import peak_rate
 from ha_stress.tasks.ledger import books
 from ha_stress.tasks.profile_text import describe
+from ha_stress.tasks.request_names import shares_of
 from ha_stress.tasks.schedule import Holder, planned
 from ha_stress.tasks.spec import TaskSpec
 from ha_stress.wire.codec import from_plain
@@ -32,7 +34,7 @@ def show_plan(plan: RunPlan, place: Place, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        console().print(_view(document))
+        console().print(plan_view(document))
 
 
 def nodes_of(place: Place) -> tuple[tuple[NodeInfo, ...], Holder]:
@@ -41,8 +43,8 @@ def nodes_of(place: Place) -> tuple[tuple[NodeInfo, ...], Holder]:
         roles = [Role.MASTER] + [Role.WORKER] * (place.nodes - 1)
         nodes = tuple(_imagined(f"n{number + 1}", role) for number, role in enumerate(roles))
         return nodes, holder_of(nodes[0])
-    with opened(place) as client:
-        status = client.status()
+    with opened(place) as there:
+        status = there.client.status()
     found = tuple(_present(node) for node in status["nodes"])
     named = status["master"] or {"node": "", "incarnation": ""}
     return found, Holder(named["node"], named["incarnation"])
@@ -68,6 +70,7 @@ def _planned(spec: TaskSpec, able: Sequence[NodeInfo]) -> dict[str, Any]:
         "peak_rate": None if peak == float("inf") else peak,
         "users": spec.users,
         "arrivals": None,
+        "requests": shares_of((spec.request, *spec.mix)) if spec.mix else {},
         "thresholds": [threshold.text for threshold in spec.thresholds],
         "checks": [check.text for check in spec.checks],
         "shares": [],
@@ -81,18 +84,14 @@ def _planned(spec: TaskSpec, able: Sequence[NodeInfo]) -> dict[str, Any]:
     found["shares"] = [
         {
             "node": holder.node,
-            "share": round(len(newest.slots_of(holder)) / len(newest.table), 6),
-            "peak_rate": None if found["peak_rate"] is None else round(peak * _part(newest, holder), 6),
+            "share": round(newest.share_of(holder), 6),
+            "peak_rate": None if found["peak_rate"] is None else round(peak * newest.share_of(holder), 6),
             "users": len(newest.slots_of(holder)) if spec.users else 0,
             "arrivals": None if spec.users else planned(newest, holder),
         }
         for holder in newest.holders
     ]
     return found
-
-
-def _part(revision: Any, holder: Holder) -> float:
-    return len(revision.slots_of(holder)) / len(revision.table)
 
 
 def _present(node: Mapping[str, Any]) -> NodeInfo:
@@ -116,7 +115,7 @@ def _imagined(name: str, role: Role) -> NodeInfo:
     )
 
 
-def _view(document: Mapping[str, Any]) -> Any:
+def plan_view(document: Mapping[str, Any]) -> Any:
     master = document["master"] or "nobody yet"
     blocks: list[Any] = [Text.assemble("nodes ", (", ".join(document["nodes"]), "bold"), f"; master {master}")]
     for task in document["tasks"]:
@@ -133,8 +132,9 @@ def _view(document: Mapping[str, Any]) -> Any:
                 number(share["arrivals"]),
                 number(share["users"] or None),
             )
-        kept = [Text(f"must keep {text}") for text in (*task["checks"], *task["thresholds"])]
-        blocks += [spaced(Text("\n").join([head, what, *kept])), table]
+        sent = [Text(f"{share:>6.1%} {name}") for name, share in task["requests"].items()]
+        kept = [*sent, *(Text(f"must keep {text}") for text in (*task["checks"], *task["thresholds"]))]
+        blocks += [Group(head, what, *kept), table]
         if not task["shares"]:
             blocks.append(Text("No node could take it: every one is draining, unwell or leaving.", "red"))
     return spaced(*blocks, Text("Nothing was sent.", "dim"))

@@ -1,8 +1,4 @@
-"""The one place where an error becomes a sentence and an exit code.
-
-0  done            2  the input is wrong           9  a rule forbids it (see --allow)     130  interrupted
-1  a defect        3  a server does not answer     4 to 8  said by the command (see its help)
-"""
+"""The one place where an error becomes a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -13,9 +9,15 @@ import sys
 from typing import Any
 
 from ha_stress.base.errors import HaStressError, NotAllowed, Unavailable, UserError
+from ha_stress.cli.exit_codes import (
+    EXIT_DEFECT,
+    EXIT_DONE,
+    EXIT_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_ALLOWED,
+    EXIT_UNAVAILABLE,
+)
 from ha_stress.cli.output import print_json, say_error
-
-EXIT_DEFECT, EXIT_INPUT, EXIT_UNAVAILABLE, EXIT_NOT_ALLOWED, EXIT_INTERRUPTED = 1, 2, 3, 9, 130
 
 
 def explain(error: BaseException, *, as_json: bool) -> int:
@@ -25,7 +27,7 @@ def explain(error: BaseException, *, as_json: bool) -> int:
         return EXIT_INTERRUPTED
     first = leaves[0]
     if isinstance(first, BrokenPipeError):
-        return 0
+        return EXIT_DONE
     if isinstance(first, SystemExit):
         return first.code if isinstance(first.code, int) else EXIT_DEFECT
     if hasattr(first, "format_message"):  # Typer's own errors, whichever Click it brings
@@ -43,7 +45,7 @@ def explain(error: BaseException, *, as_json: bool) -> int:
     else:
         code, sentence = EXIT_DEFECT, _defect(error, first)
     if not sentence:
-        return 0 if type(first).__name__ == "NoArgsIsHelpError" else code
+        return EXIT_DONE if type(first).__name__ == "NoArgsIsHelpError" else code
     say_error(sentence)
     if as_json:
         with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o", metavar="FILE", help="Write it here: a list, or a plan.toml. [default: standard output]"
+        "--out", "-o", metavar="FILE", help="Write it here: a list, or a plan.toml. \\[default: standard output]"
     ),
 ]
 Header = Annotated[
@@ -32,7 +32,8 @@ def curl(
     as_json: options.Json = False,
 ) -> None:
     """The requests of a curl command line, as browsers copy it."""
-    from ha_stress.cli.import_files import read_import, text_of
+    from ha_stress.cli.files import text_of
+    from ha_stress.cli.import_files import read_import
     from ha_stress.imports.curl import requests_of
 
     text = text_of("standard input", read_import("-")) if command == "-" else command
@@ -63,7 +64,7 @@ def har(
 @import_app.command()
 def openapi(
     file: Annotated[str, typer.Argument(metavar="FILE", help="OpenAPI 3, JSON or YAML; - reads standard input.")],
-    base: Annotated[str, typer.Option("--base", metavar="URL", help="Of the server. [default: the first]")] = "",
+    base: Annotated[str, typer.Option("--base", metavar="URL", help="Of the server. \\[default: the first]")] = "",
     method: Annotated[list[str], typer.Option("--method", "-X", help="Only these; repeatable.")] = [],  # noqa: B006
     tag: Annotated[list[str], typer.Option("--tag", help="Only operations with it; repeatable.")] = [],  # noqa: B006
     header: Header = [],  # noqa: B006
@@ -71,7 +72,8 @@ def openapi(
     as_json: options.Json = False,
 ) -> None:
     """One request for each operation, with example values."""
-    from ha_stress.cli.import_files import parse_description, read_import, text_of
+    from ha_stress.cli.files import text_of
+    from ha_stress.cli.import_files import parse_description, read_import
     from ha_stress.imports.openapi import requests_of
 
     document = parse_description(file, text_of(file, read_import(file)))

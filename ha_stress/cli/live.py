@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ha_stress.tasks.profile import Profile, Stage, rate_at
+from ha_stress.report.target import profile_of
+from ha_stress.tasks.profile import rate_at
 
 #: Seconds that are kept for the curves: more than the widest terminal shows.
 KEPT_S: Final = 400
@@ -33,11 +34,13 @@ class Second:
 
 @dataclass(slots=True, kw_only=True)
 class LiveTask:
-    """A task of the run. `wanted` is the document that created it, `found` the newest answer, empty at first."""
+    """A task of the run. `wanted` is the document that created it, `found` the newest answer, empty at first. `whole`: its
+    seconds have been asked for since it ended, and will not change any more."""
 
     wanted: Mapping[str, Any]
     found: Mapping[str, Any] = field(default_factory=dict)
     seconds: dict[int, Second] = field(default_factory=dict)
+    whole: bool = False
 
     @property
     def id(self) -> str:
@@ -71,10 +74,9 @@ class LiveTask:
             return None
         if not self.found.get("plan"):
             return None
-        rate = float(self.found["plan"][-1]["rate"])
         newest = self.found["plan"][-1]
-        profile = profile_of(newest.get("profile"))
-        return rate_at(profile, rate, at - float(self.found["started_at"]) - float(newest.get("origin_s", 0.0)))
+        at_s = at - float(self.found["started_at"]) - float(newest.get("origin_s") or 0.0)
+        return rate_at(profile_of(newest), float(newest["rate"]), at_s)
 
     def learn(self, buckets: Iterable[Mapping[str, Any]]) -> None:
         """Seconds of the series; those that were known already are replaced, for late frames may have come."""
@@ -90,6 +92,7 @@ class LiveTask:
             )
         for second in [second for second in self.seconds if second <= self.newest - KEPT_S]:
             del self.seconds[second]
+        self.whole = self.ended
 
     def course(self, width: int) -> list[Second]:
         """The last `width` whole seconds, oldest first; silent ones are empty. The newest second is still coming in."""
@@ -125,15 +128,6 @@ class Live:
     def news(self, count: int) -> list[Mapping[str, Any]]:
         """The last events that matter to somebody who watches."""
         return self.events[-count:] if count > 0 else []
-
-
-def profile_of(document: Mapping[str, Any] | None) -> Profile | None:
-    """Of the API's document."""
-    if not document:
-        return None
-    stages = tuple(Stage(**one) for one in document.get("stages") or ())
-    numbers = {name: document[name] for name in ("sine_amplitude", "sine_period_s", "poisson_seed") if name in document}
-    return Profile(stages=stages, **numbers)
 
 
 def _moved(event: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ha_stress.cli.layout import clock_time, grid, ms, number
 from ha_stress.cli.live import Live, LiveTask
+from ha_stress.cli.request_table import HEAD, short_request_table
 from ha_stress.cli.sparkline import curve, linear, logarithmic, meter
 from ha_stress.cli.verdict_view import threshold_line
 from ha_stress.cli.views import event_style
@@ -23,12 +24,14 @@ from ha_stress.cli.views import event_style
 _LABEL: Final = 9
 _FIGURE: Final = 22
 _WIDTH_MAX: Final = 140
-#: Columns below which the books are shortened, and below which tables stand under each other.
-_NARROW, _BESIDE = 76, 78
+#: Columns below which the books are shortened, and shortened once more, and below which tables stand under each other.
+_NARROW, _SLIM, _BESIDE = 76, 54, 78
 _NEWS: Final = 5
 #: Lines of a terminal above which the curves are two and three lines high.
 _TALL: Final = (27, 36)
 _RATE, _LATENCY = "cyan", "magenta"
+#: Lines that are kept for the cluster and its news below several tasks, and columns for the state of each.
+_BELOW, _STATE = 4, 12
 
 
 class Block(NamedTuple):
@@ -44,14 +47,55 @@ def live_view(live: Live, now: float, width: int, height: int) -> RenderableType
     blocks: list[Block] = []
     for task in live.tasks:
         blocks += task_blocks(task, now, width, rows, whole=len(live.tasks) == 1)
+    if len(blocks) > 1 and sum(block.height + 1 for block in blocks) > height - _BELOW and len(live.tasks) > 1:
+        blocks = [_tasks(live.tasks, now, width, height - _BELOW - 2)]
     for sentence, style in ((live.trouble, "red"), (live.note, "yellow")):
         if sentence:
             blocks.append(_lines(Text(sentence, style, overflow="ellipsis", no_wrap=True)))
     free = height - 1 - sum(block.height + 1 for block in blocks)
+    if len(live.tasks) == 1 and (requests := short_request_table(live.tasks[0].found, width, free - _NEWS - 3)):
+        blocks.append(Block(HEAD + requests.row_count, requests))
+        free -= HEAD + requests.row_count + 1
     news = [_cluster_line(live.status), *(_news_line(event) for event in live.news(min(_NEWS, free - 2)))]
     if live.status:
         blocks.append(_lines(*news))
     return Group(*_fitting(blocks, height - 1))
+
+
+def _tasks(tasks: Sequence[LiveTask], now: float, width: int, room: int) -> Block:
+    """A line for each where there is no room for curves; `room` lines at the most."""
+    shown = tasks if len(tasks) <= room - 1 else tasks[: max(1, room - 2)]
+    right = ("done", "/s", "target", "p50 ms", "p99 ms", "bad")
+    table = grid("task", "state", *right, right=right)
+    table.width, table.columns[0].ratio = width, 1
+    for column in table.columns[:2]:
+        column.no_wrap, column.overflow = True, "ellipsis"
+    table.columns[1].max_width = _STATE
+    for task in shown:
+        word, style = _state(task)
+        table.add_row(Text(task.title, "bold"), Text(word, style), *_figures(task, now))
+    rest = len(tasks) - len(shown)
+    more = [Text(f"and {rest} more tasks, for which there is no room", "dim")] if rest else []
+    return Block(2 + len(shown) + len(more), Group(table, *more))
+
+
+def _figures(task: LiveTask, now: float) -> list[Text]:
+    """In the order of the columns: done, rate, target, p50, p99, bad."""
+    if not task.found.get("started_at"):
+        return [Text("-")] * 6
+    last, response = next(iter(task.course(1)), None), task.found["latency"]["response"] or {}
+    target, bad = task.target(now), _bad(task.found["books"])
+    return [
+        Text(f"{_done(task, now):.0%}"),
+        Text(number(last.started if last else None)),
+        Text(f"{task.wanted['users']} users" if target is None else number(_short(target))),
+        *(Text(ms(response.get(name))) for name in ("p50_ms", "p99_ms")),
+        Text(number(bad), "red" if bad else "green"),
+    ]
+
+
+def _done(task: LiveTask, now: float) -> float:
+    return 1.0 if task.ended else (task.elapsed_s(now) or 0.0) / task.duration_s
 
 
 def task_blocks(task: LiveTask, now: float, width: int, rows: int, *, whole: bool) -> list[Block]:
@@ -111,8 +155,7 @@ def _state(task: LiveTask) -> tuple[str, str]:
 
 
 def _progress(task: LiveTask, now: float, width: int) -> Text:
-    elapsed_s = task.elapsed_s(now) or 0.0
-    share = 1.0 if task.ended else elapsed_s / task.duration_s
+    share = _done(task, now)
     style = "red" if task.found and _bad(task.found["books"]) else "green"
     return meter(share, width - 6, style) + Text(f" {share:>5.0%}")
 
@@ -158,13 +201,14 @@ def _short(rate: float) -> float:
 
 
 def counts_table(task: Mapping[str, Any], width: int) -> RenderableType:
-    """The books in one line; on a narrow screen without what follows from the others, and what is only late."""
+    """The books in one line; on a narrow screen without what follows from the others, and what is only late; on a very
+    narrow one without what there is none of."""
     books = task["books"]
-    names: tuple[str, ...] = ("started", "completed", "failed", "wrong", "dropped", "uncovered")
+    bad = ("failed", "wrong", "dropped", "uncovered")
+    names: tuple[str, ...] = ("started", "completed", *(bad if width >= _SLIM else (one for one in bad if books[one])))
     if width >= _NARROW:
         names = ("intended", *names, "late")
     table = grid(*names, right=names)
-    bad = {"failed", "wrong", "dropped", "uncovered"}
     table.add_row(*(Text(number(books[name]), "bold red" if name in bad and books[name] else "") for name in names))
     return table
 

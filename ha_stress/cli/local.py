@@ -132,6 +132,15 @@ class LocalCluster:
     def children(self) -> list[Child]:
         return [*self.sentinels.values(), *self.nodes.values()]
 
+    def gone(self) -> str:
+        """What to say once no node lives any more; "" while one does."""
+        if any(child.alive for child in self.nodes.values()):
+            return ""
+        last = list(self.nodes.values())[-1]
+        words = last.last_words().strip().splitlines()
+        said = f"; its log ends with: {words[-1].strip()}" if words else ""
+        return f"node {last.id}, which was started here, has ended{said}"
+
     # What the demo and the chaos do.
 
     def kill(self, child_id: str) -> float:

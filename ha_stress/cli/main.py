@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from typing import NoReturn
@@ -70,6 +72,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command and exit; no traceback whatever happens."""
     words = sys.argv[1:] if argv is None else argv
     _open_standard_files()
+    _replace_what_has_no_form()
     try:
         code = app(args=words, prog_name="ha-stress", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001  this is the boundary
@@ -89,5 +92,22 @@ def _open_standard_files() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115  it lives as long as the process
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  it lives as long as the process
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  it lives as long as the process
+
+
+#: What is said with signs that not every encoding has.
+_PLAIN = {"✓": "+", "✗": "x", "·": "-", "…": "~", "━": "=", "╸": "=", "─": "-"}
+
+
+def _replace_what_has_no_form() -> None:
+    """A terminal or a pipe that is not UTF-8 gets plain signs, instead of an error in their midst."""
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("plain-signs", plain)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="plain-signs")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ha_stress.cli import options
+from ha_stress.cli.exit_codes import EXIT_NOT_WELL
 
 if TYPE_CHECKING:
     from ha_stress.cli.client import Client
 
 _PANEL = "Operator"
-EXIT_NOT_DONE = 1
 
 Wait = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait for it, for example 10s.")]
 
@@ -43,7 +43,7 @@ def resume(api: options.Api = [], data_dir: options.DataDir = None, as_json: opt
 
 def switchover(
     to: Annotated[
-        str, typer.Option("--to", metavar="NODE", help="Who shall be master. [default: the best]", show_default=False)
+        str, typer.Option("--to", metavar="NODE", help="Who shall be master. \\[default: the best]", show_default=False)
     ] = "",
     timeout: Wait = "10s",
     api: options.Api = [],  # noqa: B006
@@ -51,8 +51,8 @@ def switchover(
     as_json: options.Json = False,
 ) -> None:
     """Hand the mastership over, in order and under load. Exit 1 if it was not possible, or not in time."""
+    from ha_stress.base.quantities import parse_duration
     from ha_stress.cli.output import console, print_json
-    from ha_stress.cli.parse import parse_duration
     from ha_stress.cli.switchover import hand_over
 
     patience_s = parse_duration(timeout)
@@ -74,7 +74,7 @@ def switchover(
         for note in outcome.notes:
             screen.print(note, style="yellow", markup=False, soft_wrap=True)
     if not outcome.ok:
-        raise typer.Exit(EXIT_NOT_DONE)
+        raise typer.Exit(EXIT_NOT_WELL)
 
 
 def tag(
@@ -176,7 +176,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _change_members(client: Client, ask: Any, sentinel: str, became: str, timeout: str, as_json: bool) -> None:
-    from ha_stress.cli.parse import parse_duration
+    from ha_stress.base.quantities import parse_duration
     from ha_stress.cli.switchover import wait_membership
 
     patience_s = parse_duration(timeout)
@@ -194,7 +194,7 @@ def _change_members(client: Client, ask: Any, sentinel: str, became: str, timeou
         f"takes {majority}; `ha-stress doctor` says what is in the way."
     )
     tell(changed, as_json, words, "bold red")
-    raise typer.Exit(EXIT_NOT_DONE)
+    raise typer.Exit(EXIT_NOT_WELL)
 
 
 def tell(changed: dict[str, Any], as_json: bool, words: str, style: str) -> None:

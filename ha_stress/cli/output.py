@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +18,57 @@ PIPE_COLUMNS = 140
 HANGING_COLUMNS_MIN = 20
 
 
-def print_json(document: Any, *, line: bool = False) -> None:
+class Lasting:
+    """A stream that takes words also when nobody reads them any more: what is done does not depend on who looks.
+
+    Attributes:
+        problem: why words were lost, once they were; None if a reader has just gone away.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.problem: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            self._lose(error)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _lose(self, error: OSError) -> None:
+        """From now on, and what the stream still holds, into nothing."""
+        self.problem = self.problem or (None if isinstance(error, BrokenPipeError) else error)
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def print_json(document: Any, *, line: bool = False, to: Any = None) -> None:
     """One JSON document (`line`: on one line, flushed, for streams of documents)."""
-    text = json.dumps(document, ensure_ascii=False) if line else json.dumps(document, indent=2, ensure_ascii=False)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    stream = to or sys.stdout
+    plain = not str(stream.encoding or "").lower().startswith("utf")
+    stream.write(json.dumps(document, ensure_ascii=plain, indent=None if line else 2) + "\n")
+    stream.flush()
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, lasting: bool = False) -> Console:
     """Rich, in colour only on a terminal; wide enough in a pipe that tables do not wrap."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    stream: Any = sys.stderr if stderr else sys.stdout
+    file: Any = Lasting(stream) if lasting else None
+    made = Console(file=file, stderr=stderr, highlight=False, soft_wrap=False)
     if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, soft_wrap=False, width=PIPE_COLUMNS, no_color=True)
+        made = Console(file=file, stderr=stderr, highlight=False, soft_wrap=False, width=PIPE_COLUMNS, no_color=True)
     return made
 
 

@@ -1,13 +1,10 @@
-"""What people type: durations, rates, headers. Pure; a ConfigError is one sentence with an example."""
+"""What people type: headers and pairs. Pure; a ConfigError is one sentence with an example."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.base.quantities import parse_duration, parse_rate
-
-__all__ = ["parse_duration", "parse_headers", "parse_pairs", "parse_rate"]
 
 
 def parse_headers(lines: Iterable[str]) -> list[tuple[str, str]]:

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ha_stress.cli import options
+from ha_stress.cli.exit_codes import EXIT_INPUT
+
+if TYPE_CHECKING:
+    from ha_stress.report import Run
 
 _PANEL = "Tasks"
 
-HtmlFile = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="One page with plots.", show_default=False)
-]
-JsonFile = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="FILE", help="Everything; `compare` and `report` read it.", show_default=False),
-]
-CsvFile = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="A row a second.", show_default=False)]
+
+def _file(option: str, help: str, metavar: str = "FILE") -> Any:
+    return typer.Option(option, metavar=metavar, rich_help_panel="Reports", help=help, show_default=False)
+
+
+HtmlFile = Annotated[Path | None, _file("--html", "One page with plots.")]
+JsonFile = Annotated[Path | None, _file("--json", "Everything; `compare` and `report` read it.")]
+#: Of `run`, whose --json is the document on standard output.
+JsonOut = Annotated[Path | None, _file("--json-file", "Everything, as JSON.")]
+OutDir = Annotated[Path | None, _file("--out", "Write every report there.", "DIR")]
+CsvFile = Annotated[Path | None, _file("--csv", "A row a second.")]
 HgrmFile = Annotated[
     Path | None,
-    typer.Option(
-        "--hgrm",
-        metavar="FILE",
-        help="HdrHistogram percentiles of response time; those of service time go to NAME.service.hgrm.",
-        show_default=False,
-    ),
+    _file("--hgrm", "HdrHistogram percentiles of response time; those of service time go to NAME.service.hgrm."),
 ]
-JunitFile = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML, for CI.", show_default=False)
-]
+JunitFile = Annotated[Path | None, _file("--junit", "JUnit XML, for CI.")]
 
 
 def report(
@@ -47,36 +47,41 @@ def report(
 
     Without options the page goes to TASK.html.
     """
-    from ha_stress.cli.output import console
+    from ha_stress.cli.output import console, say_error
+    from ha_stress.cli.run_outputs import check_outputs
+    from ha_stress.report import write_all
 
     wanted = {"html": html, "json": json_file, "csv": csv, "hgrm": hgrm, "junit": junit}
     chosen = {kind: path for kind, path in wanted.items() if path is not None}
     run = run_named(task, api, data_dir)
     if not chosen:
         chosen = {"html": Path(f"{run.task['id']}.html")}
+    check_outputs(chosen)
     screen = console(stderr=True)
-    for path in write_all(run, chosen):
+    written, problems = write_all(run, chosen)
+    for path in written:
         screen.print(f"wrote {path}", markup=False, soft_wrap=True)
+    for problem in problems:
+        say_error(problem)
+    if problems:
+        raise typer.Exit(EXIT_INPUT)
 
 
-def write_all(run: Any, chosen: dict[str, Path]) -> list[Path]:
-    """Every file that was asked for; ConfigError if one cannot be written."""
-    from ha_stress.report import write
-
-    return [written for kind, path in chosen.items() for written in write(run, kind, path)]
-
-
-def run_named(name: str, api: list[str], data_dir: Path | None) -> Any:
+def run_named(name: str, api: list[str], data_dir: Path | None) -> Run:
     """A run by the id of its task, or out of a JSON report: what looks like a file, is one."""
-    from ha_stress.report import gather
-    from ha_stress.report.files import read
+    from ha_stress.base.errors import ConfigError
+    from ha_stress.base.limits import IMPORT_BYTES_MAX
+    from ha_stress.cli.files import read_text
+    from ha_stress.report import gather, parsed
 
-    if name.endswith(".json") or "/" in name:
-        return read(Path(name))
-    from ha_stress.cli.client import Client, find_urls
-
-    with Client(find_urls(api, data_dir)) as client:
-        return gather(client, name)
+    if not name.endswith(".json") and "/" not in name and not Path(name).is_file():
+        with options.client_of(api, data_dir) as client:
+            return gather(client, name)
+    text = read_text(name, Path(name), IMPORT_BYTES_MAX)
+    try:
+        return parsed(text)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def add_to(app: typer.Typer) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ha_stress.cli import options
-from ha_stress.cli.report_command import CsvFile, HgrmFile, HtmlFile, JunitFile
+from ha_stress.cli.exit_codes import EXIT_DONE, EXIT_INPUT
+from ha_stress.cli.report_command import CsvFile, HgrmFile, HtmlFile, JsonOut, JunitFile, OutDir
 from ha_stress.cli.task_options import TaskOptions, takes_task
 
 if TYPE_CHECKING:
@@ -42,15 +43,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say who would get what, and send nothing.", show_default=False)
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Write every report there.", show_default=False),
-    ] = None,
+    out: OutDir = None,
     html: HtmlFile = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json-file", metavar="FILE", help="Everything, as JSON.", show_default=False),
-    ] = None,
+    json_file: JsonOut = None,
     csv: CsvFile = None,
     hgrm: HgrmFile = None,
     junit: JunitFile = None,
@@ -59,9 +54,18 @@ def run(
 ) -> None:
     """Load URL, or run the plan in a .toml file, from this machine or (--api, --existing) with a running cluster.
 
-    Exit code: 0 passed; 4 without thresholds, some requests failed, were wrong, dropped or uncovered; 5 the books do not
-    balance; 6 results did not arrive in time; 7 a threshold is broken; 8 the run is not valid (the generator was saturated);
-    9 the target may not be loaded; 130 interrupted. 2 bad input; 3 a server does not answer.
+    Exit code:
+
+    0 passed.
+    2 bad input, or a report that cannot be written.
+    3 a server does not answer.
+    4 without thresholds: requests failed, were wrong, dropped or uncovered.
+    5 the books do not balance.
+    6 results did not arrive in time.
+    7 a threshold is broken.
+    8 the run is not valid: the generator was saturated, or load is missing.
+    9 the target may not be loaded.
+    130 interrupted; what was done until then is reported.
     """
     from ha_stress.cli.up_command import stop_on_term
 
@@ -147,22 +151,29 @@ def _place(
 
 
 def _conduct(plan: RunPlan, place: Place, outputs: dict[str, Path], *, quiet: bool, as_json: bool) -> int:
-    from ha_stress.cli.output import console
+    from ha_stress.cli.output import console, say_error
+    from ha_stress.cli.run_exit import exit_code_of
     from ha_stress.cli.run_outputs import write_outputs
     from ha_stress.cli.run_place import opened
     from ha_stress.cli.run_screen import screen_of
     from ha_stress.cli.run_session import Session
 
-    screen = console(stderr=as_json)
-    aside = console(stderr=True)
+    out, aside = console(lasting=True), console(stderr=True, lasting=True)
+    screen = aside if as_json else out
     if not quiet:
         _announce(aside, plan, place)
-    with opened(place) as client:
-        found = Session(client, plan.tasks, screen_of(screen, aside, quiet=quiet)).run()
-        code = _summarise(screen, found, as_json=as_json)
-        for path in write_outputs(client, found.tasks, outputs) if found.tasks else ():
-            aside.print(f"wrote {path}", markup=False, soft_wrap=True)
-    return code
+    with opened(place) as there:
+        found = Session(there.client, plan.tasks, screen_of(screen, aside, quiet=quiet), there.gone).run()
+        code = exit_code_of(found.tasks, interrupted=found.interrupted)
+        _summarise(out, found, code, as_json=as_json)
+        written, problems = write_outputs(there.client, found.tasks, outputs)
+    for path in written:
+        aside.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if lost := getattr(out.file, "problem", None):
+        problems.append(f"writing failed: {lost.strerror}")
+    for problem in problems:
+        say_error(problem)
+    return code or (EXIT_INPUT if problems else EXIT_DONE)
 
 
 def _announce(screen: Any, plan: RunPlan, place: Place) -> None:
@@ -172,15 +183,12 @@ def _announce(screen: Any, plan: RunPlan, place: Place) -> None:
         screen.print(f"Starting {several} for {plan.name or 'this run'} ...", style="dim", markup=False, soft_wrap=True)
 
 
-def _summarise(screen: Any, found: Found, *, as_json: bool) -> int:
+def _summarise(out: Any, found: Found, code: int, *, as_json: bool) -> None:
     from ha_stress.cli.output import print_json
-    from ha_stress.cli.run_exit import exit_code_of
     from ha_stress.cli.run_summary import summary_of
 
-    code = exit_code_of(found.tasks, interrupted=found.interrupted)
     if as_json:
         said: dict[str, Any] = {"ok": code == 0, "exit_code": code, "interrupted": found.interrupted}
-        print_json((found.tasks[0] if len(found.tasks) == 1 else {"tasks": list(found.tasks)}) | said)
+        print_json((found.tasks[0] if len(found.tasks) == 1 else {"tasks": list(found.tasks)}) | said, to=out.file)
     else:
-        screen.print(summary_of(found.tasks, code, screen.width))
-    return code
+        out.print(summary_of(found.tasks, code, out.width))

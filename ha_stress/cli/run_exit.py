@@ -1,11 +1,5 @@
 """What a run means to whoever called it: its exit code, and the sentence that goes with it. Pure.
 
-0  passed                                4  without thresholds: some requests failed, were wrong, dropped or uncovered;
-                                            or the setup of a scenario failed
-5  the books do not balance              6  the results did not arrive in time
-7  a threshold is broken                 8  the run is not valid: the generator was saturated, or load is missing
-9  the target may not be loaded        130  interrupted; what was done until then is reported
-
 A saturated generator makes every figure worthless, those of thresholds too: 8 goes before 7. Load that is missing is in the
 books for thresholds to judge; it makes invalid what they would have passed.
 """
@@ -15,19 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-EXIT_PASSED: Final = 0
-EXIT_REQUESTS: Final = 4
-EXIT_BOOKS: Final = 5
-EXIT_TIMEOUT: Final = 6
-EXIT_THRESHOLDS: Final = 7
-EXIT_INVALID: Final = 8
-EXIT_NOT_ALLOWED: Final = 9
-EXIT_INTERRUPTED: Final = 130
+from ha_stress.cli.exit_codes import (
+    EXIT_BOOKS,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_NOT_ALLOWED,
+    EXIT_REQUESTS,
+    EXIT_THRESHOLDS,
+    EXIT_TIMEOUT,
+)
 
 #: Of several tasks the first one of these that any has.
 _GRAVEST: Final = (
-    EXIT_BOOKS, EXIT_TIMEOUT, EXIT_NOT_ALLOWED, EXIT_INVALID, EXIT_THRESHOLDS, EXIT_REQUESTS, EXIT_PASSED,
+    EXIT_BOOKS, EXIT_TIMEOUT, EXIT_NOT_ALLOWED, EXIT_INVALID, EXIT_THRESHOLDS, EXIT_REQUESTS, EXIT_DONE,
 )  # fmt: skip
+
+
+#: The same for one task of several, in a word or two.
+RESULTS: Final[Mapping[int, str]] = {
+    EXIT_DONE: "passed",
+    EXIT_REQUESTS: "requests failed",
+    EXIT_BOOKS: "books do not balance",
+    EXIT_TIMEOUT: "results are late",
+    EXIT_THRESHOLDS: "threshold broken",
+    EXIT_INVALID: "not valid",
+    EXIT_NOT_ALLOWED: "not allowed",
+}
 
 
 def exit_code(task: Mapping[str, Any]) -> int:
@@ -44,10 +52,10 @@ def exit_code(task: Mapping[str, Any]) -> int:
     if verdict["saturated"]:
         return EXIT_INVALID
     if verdict["passed"] is None:
-        return EXIT_PASSED if books["completed"] == books["intended"] and not books["wrong"] else EXIT_REQUESTS
+        return EXIT_DONE if books["completed"] == books["intended"] and not books["wrong"] else EXIT_REQUESTS
     if not verdict["passed"]:
         return EXIT_THRESHOLDS
-    return EXIT_PASSED if verdict["valid"] else EXIT_INVALID
+    return EXIT_DONE if verdict["valid"] else EXIT_INVALID
 
 
 def setup_problem(task: Mapping[str, Any]) -> str:
@@ -57,7 +65,7 @@ def setup_problem(task: Mapping[str, Any]) -> str:
 
 def exit_code_of(tasks: Sequence[Mapping[str, Any]], *, interrupted: bool) -> int:
     codes = {exit_code(task) for task in tasks}
-    return EXIT_INTERRUPTED if interrupted else next((code for code in _GRAVEST if code in codes), EXIT_PASSED)
+    return EXIT_INTERRUPTED if interrupted else next((code for code in _GRAVEST if code in codes), EXIT_DONE)
 
 
 def sentence(code: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
@@ -67,7 +75,7 @@ def sentence(code: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     saturated = any(task["verdict"]["saturated"] for task in tasks)
     aborted = any(task["verdict"]["aborted"] for task in tasks)
     return {
-        EXIT_PASSED: (
+        EXIT_DONE: (
             ("Passed.", "Every threshold holds, and the books balance.")
             if judged
             else (f"All {completed:,} requests completed;", "the books balance.")

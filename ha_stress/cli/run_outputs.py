@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,36 +19,55 @@ _ALL = {"html": "report.html", "json": "report.json", "csv": "report.csv", "hgrm
 
 
 def outputs_of(plan: RunPlan, out: Path | None, files: Mapping[str, Path]) -> dict[str, Path]:
-    """Kind -> file: what is typed goes before what the plan says. ConfigError if a directory cannot be made: better now
-    than after an hour of load."""
+    """Kind -> file: what is typed goes before what the plan says. ConfigError if it cannot be written there: better now than
+    after an hour of load."""
     planned = dict(plan.outputs)
     directory = out or planned.pop("dir", None)
     planned.pop("dir", None)
     every = {kind: directory / name for kind, name in _ALL.items()} if directory is not None else {}
     outputs = {**every, **planned, **files}
-    for parent in {path.parent for path in outputs.values()}:
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"reports cannot be written to {parent}: {error.strerror}") from None
+    check_outputs(outputs)
     return outputs
 
 
-def write_outputs(client: Client, tasks: Sequence[Mapping[str, Any]], outputs: Mapping[str, Path]) -> list[Path]:
-    """Write what was asked for; with several tasks each gets files with its name."""
-    if not outputs:
-        return []
-    from ha_stress.report import gather, write
+def check_outputs(outputs: Mapping[str, Path]) -> None:
+    """Make their directories. ConfigError for what can be seen not to work, before there is anything to be lost."""
+    from ha_stress.report.files import files_of
 
-    written = []
-    for number, task in enumerate(tasks):
-        run = gather(client, task["id"])
-        for kind, path in outputs.items():
-            written += write(run, kind, path if len(tasks) == 1 else named(path, str(task["name"]), number))
-    return written
+    owners: dict[Path, str] = {}
+    for kind, wanted in outputs.items():
+        for path in [wanted] if wanted.is_dir() else files_of(kind, wanted):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(f"reports cannot be written to {path.parent}: {error.strerror}") from None
+            if path.is_dir():
+                raise ConfigError(f"the {kind} report cannot be written to {path}: it is a directory")
+            if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
+                raise ConfigError(f"the {kind} report cannot be written to {path}: permission denied")
+            owner = owners.setdefault(path.absolute(), kind)
+            if owner != kind and (path.is_file() or not path.exists()):
+                raise ConfigError(f"the {owner} report and the {kind} report cannot both be written to {path}")
+
+
+def write_outputs(
+    client: Client, tasks: Sequence[Mapping[str, Any]], outputs: Mapping[str, Path]
+) -> tuple[list[Path], list[str]]:
+    """Write what was asked for; with several tasks each gets files with its name. The files, and a sentence for each that
+    could not be written."""
+    from ha_stress.report import gather, write_all
+
+    written: list[Path] = []
+    problems: list[str] = []
+    for number, task in enumerate(tasks if outputs else ()):
+        own = {kind: named(path, str(task["name"]), number) for kind, path in outputs.items()}
+        some, failed = write_all(gather(client, task["id"]), outputs if len(tasks) == 1 else own)
+        written += some
+        problems += failed
+    return written, problems
 
 
 def named(path: Path, name: str, number: int) -> Path:
     """report.html for the task "Check out": report.2-check-out.html."""
-    word = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    word = re.sub(r"[\W_]+", "-", name.lower()).strip("-")[:40]
     return path.with_name(f"{path.stem}.{number + 1}{'-' + word if word else ''}{path.suffix}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,13 +25,21 @@ class Place:
     timing: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """`gone` says what has happened to a cluster that was started here and of which nobody is left; "" otherwise."""
+
+    client: Client
+    gone: Callable[[], str] = str
+
+
 @contextmanager
-def opened(place: Place) -> Iterator[Client]:
-    """A client of the cluster, for as long as it is needed."""
+def opened(place: Place) -> Iterator[Opened]:
+    """The cluster, for as long as it is needed."""
     if place.existing:
         with options.client_of(place.api, place.data_dir) as client:
             client.status()  # so that a cluster that is not there is said before anything else
-            yield client
+            yield Opened(client=client)
         return
     from ha_stress.cli.local import LocalCluster, LocalSpec
 
@@ -45,4 +53,4 @@ def opened(place: Place) -> Iterator[Client]:
             timing=place.timing,
         )
         with LocalCluster(spec) as cluster, cluster.client() as client:
-            yield client
+            yield Opened(client=client, gone=cluster.gone)

@@ -18,7 +18,8 @@ def screen_of(out: Console, aside: Console, *, quiet: bool) -> TerminalScreen | 
     """The first of the two on which can be drawn; lines on the second one where neither is a terminal, whatever colours
     somebody asked for."""
     for screen in (out, aside):
-        if not quiet and screen.is_terminal and not screen.is_dumb_terminal and screen.file.isatty():
+        able = screen.is_terminal and not screen.is_dumb_terminal and screen.file.isatty()
+        if not quiet and able and screen.encoding.startswith("utf"):
             return TerminalScreen(screen)
     return LineScreen(aside, quiet=quiet)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -46,8 +46,12 @@ class Found:
 class Session:
     """One run of `tasks` on the cluster that `client` asks."""
 
-    def __init__(self, client: Client, tasks: Sequence[dict[str, Any]], screen: Screen) -> None:
+    def __init__(
+        self, client: Client, tasks: Sequence[dict[str, Any]], screen: Screen, gone: Callable[[], str] = str
+    ) -> None:
+        """`gone` is asked when nobody answers: what it says is why nobody ever will."""
         self._client = client
+        self._gone = gone
         self._screen = screen
         self.live = Live(tasks=[LiveTask(wanted=task) for task in tasks])
         self._began = time.monotonic()
@@ -105,7 +109,7 @@ class Session:
     def _look(self) -> None:
         self._look_due = time.monotonic() + _LOOK_S
         for task in self.live.tasks:
-            if task.found.get("started_at"):
+            if task.found.get("started_at") and not task.whole:
                 part = self._client.series(task.id, width_s=1, after=max(-1, task.newest - _AGAIN_S))
                 task.learn(part["buckets"])
         events = self._client.events(after=self._sequence)
@@ -120,6 +124,8 @@ class Session:
         try:
             yield
         except Unavailable as error:
+            if why := self._gone():
+                raise Unavailable(why) from None
             now = time.monotonic()
             self._unavailable_since = self._unavailable_since or now
             if now - self._unavailable_since > _UNAVAILABLE_S:

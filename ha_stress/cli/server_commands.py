@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: What a pipe takes without a reader, on every Linux.
 _CONFIG_BYTES_MAX = 60_000
+#: Of a file with one word in it: a secret, or an id.
+_WORD_BYTES_MAX = 4_096
 _PANEL = "Servers"
 
 
@@ -54,8 +56,8 @@ def node(
 ) -> None:
     """Run one node: it works, and is master when it is elected. Logs go to standard error."""
     from ha_stress.base.config import NodeConfig, load
+    from ha_stress.base.quantities import parse_rate
     from ha_stress.cli.client import data_dir_of
-    from ha_stress.cli.parse import parse_rate
 
     directory = data_dir_of(data_dir)
     config = load(
@@ -212,12 +214,9 @@ def _listed(names: str) -> tuple[str, ...]:
 def secret_of(secret: str, file: Path | None) -> str:
     if file is None:
         return secret
-    try:
-        found = file.read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"--secret-file {file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"--secret-file {file} cannot be read: it is not text") from None
+    from ha_stress.cli.files import read_text
+
+    found = read_text(f"--secret-file {file}", file, _WORD_BYTES_MAX).strip()
     if not found:
         raise ConfigError(f"--secret-file {file} is empty: write a secret of your own into it")
     return found
@@ -235,11 +234,12 @@ def _made(directory: Path) -> Path:
 def _kept_id(directory: Path) -> str:
     """The id of a node that nobody named: drawn once, then kept."""
     from ha_stress.base.ids import new_node_id
+    from ha_stress.cli.files import read_text
 
     file = _made(directory) / "node-id"
     try:
         if not file.exists():
             file.write_text(new_node_id() + "\n")
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the id in {file} cannot be kept or read ({error}): give one with --id") from None
+    except OSError as error:
+        raise ConfigError(f"the id cannot be kept in {file} ({error.strerror}): give one with --id") from None
+    return read_text(f"the id in {file}", file, _WORD_BYTES_MAX).strip()

@@ -77,7 +77,7 @@ def change_rate(
     as_json: options.Json = False,
 ) -> None:
     """Change the rate of a running task."""
-    from ha_stress.cli.parse import parse_rate
+    from ha_stress.base.quantities import parse_rate
 
     wanted = parse_rate(rate)
     with options.client_of(api, data_dir) as client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,7 +35,7 @@ def _model(task: TaskOptions, *, rate: str | None, duration: str | None) -> dict
     from ha_stress.base.errors import ConfigError
     from ha_stress.base.quantities import parse_rate
 
-    profile = _profile(task)
+    profile = profile_document(task.profile, task.arrivals)
     stages = profile["stages"] if profile else []
     if task.rate is not None:
         rate = task.rate
@@ -56,8 +56,9 @@ def _model(task: TaskOptions, *, rate: str | None, duration: str | None) -> dict
     }
 
 
-def _profile(task: TaskOptions) -> dict[str, Any] | None:
-    """A random seed is drawn here, so that a task that is asked for twice is the same one."""
+def profile_document(shape: str, arrivals: str, *, at: str = "--") -> dict[str, Any] | None:
+    """What `shape` and `arrivals` say together. A random seed is drawn here, so that a task that is asked for twice is the
+    same one. `at` is what stands before a name where a ConfigError gives one."""
     import secrets
     from dataclasses import asdict, replace
 
@@ -65,8 +66,10 @@ def _profile(task: TaskOptions) -> dict[str, Any] | None:
     from ha_stress.tasks.profile import Profile
     from ha_stress.tasks.profile_text import parse_arrivals, parse_profile
 
-    profile = _named("--profile", parse_profile, task.profile) if task.profile else Profile()
-    seed = parse_arrivals(task.arrivals, lambda: secrets.randbelow(POISSON_SEED_MAX))
+    profile = _named(f"{at}profile", parse_profile, shape) if shape else Profile()
+    seed = _named(
+        f"{at}arrivals", lambda text: parse_arrivals(text, lambda: secrets.randbelow(POISSON_SEED_MAX)), arrivals
+    )
     if seed is not None:
         profile = replace(profile, poisson_seed=seed)
     if profile == Profile():
@@ -100,24 +103,45 @@ def _work(task: TaskOptions) -> dict[str, Any]:
         }
     else:
         raise ConfigError("URL is missing: say what to load, for example http://127.0.0.1:8080/")
-    return {**own, "requests": further, "scenario": _scenario(task)}
+    return {**as_first(own), "requests": further, "scenario": _scenario(task)}
+
+
+def as_first(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as the task's own one: there `name` is that of the task."""
+    return {"request_name" if key == "name" else key: value for key, value in request.items()}
 
 
 def _scenario(task: TaskOptions) -> dict[str, Any] | None:
-    from ha_stress.base.errors import ConfigError
     from ha_stress.cli.parse import parse_pairs
 
-    if task.scenario is None:
-        if task.data or task.data_once:
-            raise ConfigError("--data is read by a scenario: give one with --scenario FILE.py")
+    data, once = (
+        {name: Path(file) for name, file in parse_pairs(option, pairs).items()}
+        for option, pairs in (("--data", task.data), ("--data-once", task.data_once))
+    )
+    return scenario_document(task.scenario, data, once)
+
+
+def scenario_document(
+    scenario: Path | None, data: Mapping[str, Path], data_once: Mapping[str, Path], *, at: str = "--"
+) -> dict[str, Any] | None:
+    """The program and its data, by name. `at` is what stands before a name where a ConfigError gives one."""
+    from ha_stress.base.errors import ConfigError
+    from ha_stress.base.limits import REQUEST_BODY_BYTES_MAX
+    from ha_stress.cli.files import read_text
+
+    def text(option: str, file: Path) -> str:
+        return read_text(f"{at}{option} {file}", file, REQUEST_BODY_BYTES_MAX)
+
+    if scenario is None:
+        if data or data_once:
+            raise ConfigError(f"{at}data is read by a scenario: give one with {at}scenario")
         return None
-    named = [(parse_pairs("--data", task.data), True), (parse_pairs("--data-once", task.data_once), False)]
     feeders = [
-        {"name": name, "csv": _text("--data", Path(file)), "again": again}
-        for pairs, again in named
-        for name, file in pairs.items()
+        {"name": name, "csv": text("data", file), "again": files is data}
+        for files in (data, data_once)
+        for name, file in files.items()
     ]
-    return {"name": task.scenario.name, "source": _text("--scenario", task.scenario), "feeders": feeders}
+    return {"name": scenario.name, "source": text("scenario", scenario), "feeders": feeders}
 
 
 def _curl(task: TaskOptions) -> list[dict[str, Any]]:
@@ -135,10 +159,12 @@ def _requests(file: Path) -> list[dict[str, Any]]:
     import json
 
     from ha_stress.base.errors import ConfigError
+    from ha_stress.base.limits import REQUEST_BODY_BYTES_MAX
+    from ha_stress.cli.files import read_text
 
     try:
-        found = json.loads(_text("--requests", file))
-    except ValueError as error:
+        found = json.loads(read_text(f"--requests {file}", file, REQUEST_BODY_BYTES_MAX))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--requests {file}: not JSON: {error}") from None
     if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
         raise ConfigError(f'--requests {file}: not a list of requests: write for example [{{"url": "http://..."}}]')
@@ -146,7 +172,12 @@ def _requests(file: Path) -> list[dict[str, Any]]:
 
 
 def _body(text: str) -> bytes:
-    return _bytes("--body", Path(text[1:])) if text.startswith("@") else text.encode()
+    from ha_stress.base.limits import REQUEST_BODY_BYTES_MAX
+    from ha_stress.cli.files import read_bounded
+
+    if not text.startswith("@"):
+        return text.encode("utf-8", "surrogateescape")  # what was typed, byte for byte
+    return read_bounded(f"--body {text[1:]}", Path(text[1:]), REQUEST_BODY_BYTES_MAX)
 
 
 def _seconds(option: str, text: str) -> float:
@@ -163,27 +194,3 @@ def _named(option: str, parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except ConfigError as error:
         raise ConfigError(f"{option}: {error}") from None
-
-
-def _text(option: str, file: Path) -> str:
-    from ha_stress.base.errors import ConfigError
-
-    try:
-        return _bytes(option, file).decode()
-    except UnicodeDecodeError:
-        raise ConfigError(f"{option} {file}: it is not UTF-8 text") from None
-
-
-def _bytes(option: str, file: Path) -> bytes:
-    """Bounded: what is larger would be refused anyway, and a device has no end."""
-    from ha_stress.base.errors import ConfigError
-    from ha_stress.base.limits import REQUEST_BODY_BYTES_MAX
-
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(REQUEST_BODY_BYTES_MAX + 1)
-    except OSError as error:
-        raise ConfigError(f"{option} {file}: {error.strerror}") from None
-    if len(data) > REQUEST_BODY_BYTES_MAX:
-        raise ConfigError(f"{option} {file}: it is larger than {REQUEST_BODY_BYTES_MAX} bytes")
-    return data

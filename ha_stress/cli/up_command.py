@@ -72,12 +72,15 @@ def checked_timing(pairs: dict[str, str]) -> dict[str, str]:
 
 
 def stop_on_term() -> None:
-    """SIGTERM stops as Ctrl-C does, so that no child is left behind; Ctrl-C counts also where a script's `&` turned it off.
+    """SIGTERM stops as Ctrl-C does, so that no child is left behind, and so does the end of a session, unless `nohup` says
+    otherwise. Ctrl-C counts also where a script's `&` turned it off.
 
     The handler sends SIGINT instead of raising: trio has to choose the place where the interruption is safe.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if number is signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _tell(screen: Any, cluster: LocalCluster, took_s: float, *, as_json: bool) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from ha_stress.cli.layout import ms, number, spaced
+
+#: Columns for a threshold as it was written, so that the figures of several stand under each other; as few as those are
+#: worth more than where it was worst; and for the figure.
+_TEXT, _TEXT_MIN, _FIGURE = 36, 20, 12
 
 
 def figure(value: float | None, unit: str) -> str:
@@ -27,9 +32,14 @@ def threshold_line(threshold: Mapping[str, Any], width: int) -> Text:
     mark, style = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "dim")}[threshold["ok"]]
     window = threshold["window"]
     where = f"  from {window['from_s']:.0f} s to {window['to_s']:.0f} s" if window else ""
+    room = width - len("✓ ") - _FIGURE - len(where)
+    if room < _TEXT_MIN:
+        room, where = room + len(where), ""
+    text = Text(threshold["text"], "" if threshold["ok"] is not False else "red")
+    text.truncate(min(max(_TEXT, text.cell_len), max(room, 1)), overflow="ellipsis", pad=True)
     line = Text.assemble(
         (f"{mark} ", style),
-        (f"{threshold['text']:<36}", "" if threshold["ok"] is not False else "red"),
+        text,
         (f"{figure(threshold['observed'], threshold['unit']):>12}", "bold"),
         (where, "dim"),
         no_wrap=True,
@@ -40,24 +50,30 @@ def threshold_line(threshold: Mapping[str, Any], width: int) -> Text:
 
 def verdict_view(verdict: Mapping[str, Any], width: int = 120) -> RenderableType:
     """Every threshold; of the validity only what is not well, or one line that it is."""
-    thresholds = [threshold_line(one, width) for one in verdict["thresholds"]]
+    thresholds: list[RenderableType] = [threshold_line(one, width) for one in verdict["thresholds"]]
+    if remark := verdict.get("remark"):
+        thresholds.append(Text(remark, "dim"))
     aborted = verdict["aborted"]
     if aborted:
         said = f"stopped after {aborted['after_s']:.1f} s by {aborted['threshold']!r}"
-        thresholds.append(Text.assemble(("✗ ", "bold red"), said))
-    doubts = [
-        Text.assemble(("✗ ", "bold red"), (f"{one['name']}: ", "bold"), one["sentence"])
+        thresholds.append(_marked("✗", "bold red", Text(said)))
+    doubts: list[RenderableType] = [
+        _marked("✗", "bold red", Text.assemble((f"{one['name']}: ", "bold"), one["sentence"]))
         for one in verdict["validity"]
         if not one["ok"]
     ]
     if verdict["validity"] and not doubts:
-        doubts = [Text.assemble(("✓ ", "green"), "valid", ("  " + _proof(verdict), "dim"))]
-    blocks: list[RenderableType] = []
-    if thresholds:
-        blocks.append(Text("\n").join(thresholds))
-    if doubts:
-        blocks.append(Text("\n").join(doubts))
-    return spaced(*blocks)
+        doubts = [_marked("✓", "green", Text.assemble("valid", ("  " + _proof(verdict), "dim")))]
+    return spaced(*(Group(*lines) for lines in (thresholds, doubts) if lines))
+
+
+def _marked(mark: str, style: str, words: Text) -> Table:
+    """Words that go on under where they began."""
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_column(no_wrap=True)
+    line.add_column()
+    line.add_row(Text(mark, style), words)
+    return line
 
 
 def _proof(verdict: Mapping[str, Any]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ha_stress.cli.layout import clock_time, grid, ms, node_of, number, spaced
+from ha_stress.cli.request_table import request_table
 from ha_stress.cli.verdict_view import verdict_view
 
 #: Event name -> style: what hurts is red, what decides is yellow, what is good again is green, the rest is quiet.
@@ -44,6 +45,9 @@ _EVENT_STYLES = {
     "+aborted": "bold red",
 }
 
+#: What must hold of the books of every task.
+BOOKS_RULE: Final = "intended = started + dropped + uncovered"
+
 
 def event_style(name: str) -> str:
     return _EVENT_STYLES.get(name, "yellow" if name.startswith("-failover-abort") else "dim" if name[:1] == "-" else "")
@@ -53,8 +57,9 @@ def event_style(name: str) -> str:
 
 
 def event_line(event: Mapping[str, Any]) -> tuple[Text, Text]:
-    """One event: time, epoch, who says what of whom; and why."""
-    when = Text.assemble(clock_time(event["at_ms"] / 1000, milliseconds=True), f"  e{event['epoch']:<3}", style="dim")
+    """One event: time, epoch and sequence (by which it is quoted), who says what of whom; and why."""
+    quoted = f"e{event['epoch']}#{event['sequence']}"
+    when = Text(f"{clock_time(event['at_ms'] / 1000, milliseconds=True)}  {quoted:<8}", "dim")
     return event_parts(when, event)
 
 
@@ -97,6 +102,9 @@ def task_panel(task: Mapping[str, Any]) -> RenderableType:
     if task["plan"]:
         parts.append(plan_table(task["plan"]))
     parts.append(summary(task))
+    requests = request_table(task)
+    if requests is not None:
+        parts.append(requests)
     if task.get("verdict"):
         parts.append(verdict_view(task["verdict"]))
     if task.get("timeline"):
@@ -119,14 +127,20 @@ def summary(task: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [books_table(task["books"])]
     if task["latency"]["response"]:
         parts.append(latency_table(task["latency"]))
-    outcome = [(f"status {code}", count, "") for code, count in sorted(task["statuses"].items())]
-    outcome += [(kind, count, "red") for kind, count in sorted(task["failures"].items())]
-    if outcome:
-        table = grid("outcome", "requests", right=("requests",))
-        for name, count, style in outcome:
-            table.add_row(Text(name, style), number(count))
-        parts.append(table)
-    return spaced(*parts)
+    outcomes = outcome_table(task)
+    return spaced(*parts, *([outcomes] if outcomes else []))
+
+
+def outcome_table(task: Mapping[str, Any]) -> Table | None:
+    """Statuses, then failures by kind; None if there is nothing yet."""
+    rows = [(f"status {code}", count, "") for code, count in sorted(task["statuses"].items())]
+    rows += [(kind, count, "red") for kind, count in sorted(task["failures"].items())]
+    if not rows:
+        return None
+    table = grid("outcome", "requests", right=("requests",))
+    for name, count, style in rows:
+        table.add_row(Text(name, style), number(count))
+    return table
 
 
 def plan_table(plan: Sequence[Mapping[str, Any]]) -> Table:
@@ -144,19 +158,18 @@ def plan_table(plan: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def books_table(books: Mapping[str, Any]) -> RenderableType:
-    names = ("intended", "started", "completed", "failed", "dropped", "uncovered", "late")
+    wrong = ("wrong",) if books.get("wrong") else ()
+    names = ("intended", "started", "completed", "failed", *wrong, "dropped", "uncovered", "late")
     table = grid(*names, right=names)
-    bad = {"failed", "dropped", "uncovered"}
+    bad = {"failed", "wrong", "dropped", "uncovered"}
     cells = [Text(number(books[name]), "bold red" if name in bad and books[name] else "") for name in names]
     balanced = books.get("balanced", books["intended"] == books["started"] + books["dropped"] + books["uncovered"])
     table.add_row(*cells)
-    rule = "intended = started + dropped + uncovered"
-    verdict = (
-        Text.assemble(("balanced  ", "green"), (rule, "dim"))
-        if balanced
-        else Text(f"NOT BALANCED: {rule} does not hold", "bold red")
-    )
-    return Group(table, verdict)
+    return Group(table, Text.assemble(("balanced  ", "green"), (BOOKS_RULE, "dim")) if balanced else unbalanced())
+
+
+def unbalanced() -> Text:
+    return Text(f"NOT BALANCED: {BOOKS_RULE} does not hold", "bold red")
 
 
 def latency_table(latency: Mapping[str, Any]) -> Table:

@@ -21,6 +21,10 @@ from ha_stress.imports.words import split_words
 
 def requests_of(command_line: str, read: Read) -> Imported:
     """The requests that it would send, in their order. ConfigError is one sentence."""
+    try:
+        command_line.encode()
+    except UnicodeEncodeError:  # bytes that a terminal took, and nobody can read
+        raise ConfigError("the curl command is not UTF-8 text: put such bytes into a file, as -d @FILE") from None
     words = split_words(command_line.strip())
     if words and words[0] in ("$", "%"):  # a prompt that was copied along
         words = words[1:]
@@ -201,7 +205,7 @@ def _part(value: str, read: Read | None) -> Part:
     if content[0] == "<":
         return Part(name=name, data=data, kind=kind, filename=filename)
     plain = _unquoted(filename) if filename else path.rpartition("/")[2]
-    return Part(name=name, data=data, kind=kind or "application/octet-stream", filename=plain)
+    return Part(name=name, data=data, kind=kind or known.type_of(plain), filename=plain)
 
 
 def _unquoted(text: str) -> str:

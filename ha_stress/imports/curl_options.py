@@ -44,6 +44,26 @@ SHORT: Final = {
     "x": "proxy",
 }
 
+#: What curl says of a file whose name ends so.
+_TYPES: Final = {
+    "gif": "image/gif",
+    "htm": "text/html",
+    "html": "text/html",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "pdf": "application/pdf",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "txt": "text/plain",
+    "xml": "application/xml",
+}
+
+
+def type_of(file: str) -> str:
+    """The media type of a part that is a file, if -F says none."""
+    return _TYPES.get(file.rpartition(".")[2].lower(), "application/octet-stream")
+
+
 #: What changes the request, and takes a value.
 WITH_VALUE: Final = frozenset(
     (

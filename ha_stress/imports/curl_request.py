@@ -56,7 +56,7 @@ def requests(command: Command, read: Read) -> Iterator[ImportedRequest]:
         if "globoff" not in command.flags and _GLOB.search(url):
             raise ConfigError(f"curl would make several URLs of {url}: write each of them, or add -g")
         query = [*command.queries, *([body.decode("utf-8", "replace")] if as_query and body else [])]
-        plain, user = _url(url, query)
+        plain, user = _url(_with_name(url, command.upload), query)
         yield ImportedRequest(
             url=plain,
             method=_method(command).upper(),
@@ -65,6 +65,16 @@ def requests(command: Command, read: Read) -> Iterator[ImportedRequest]:
             timeout_s=command.timeout_s,
             http2=bool(command.flags & {"http2", "http2-prior-knowledge"}),
         )
+
+
+def _with_name(url: str, upload: str) -> str:
+    """Where -T FILE goes: a URL without a file in it gets the file's name, as it would with curl."""
+    split = re.match(r"(.*?//)?([^/?#]*)([^?#]*)(.*)", url, re.DOTALL)
+    assert split is not None
+    scheme, host, path, rest = split.groups()
+    if upload in ("", "-", ".") or (path and not path.endswith("/")):
+        return url
+    return f"{scheme or ''}{host}{path or '/'}{quote(upload.rpartition('/')[2], safe='')}{rest}"
 
 
 def _method(command: Command) -> str:

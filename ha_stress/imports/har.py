@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from ha_stress.base.errors import ConfigError
 from ha_stress.imports.imported import HOP_BY_HOP, MALFORMED, URL_SAFE, Imported, ImportedRequest, Notes, merged
 from ha_stress.imports.multipart import Part, encoded
+from ha_stress.tasks.request_names import clean, name_of_step
 
 #: What a page is decorated with, by the media type of the answer.
 STATIC: Final = ("image/", "font/", "video/", "audio/", "text/css", "text/javascript", "application/javascript")
@@ -49,7 +51,16 @@ def requests_of(
             notes.say(f"{count} request{'s' * (count != 1)} {what} left out")
     if not requests:
         raise ConfigError("the HAR file has no request that can be sent" + "".join(f"; {note}" for note in notes.all()))
-    return Imported(requests=merged(requests), notes=notes.all())
+    return Imported(requests=merged(_named(requests)), notes=notes.all())
+
+
+def _named(requests: Sequence[ImportedRequest]) -> Iterator[ImportedRequest]:
+    """Recorded paths have ids in them: requests that differ only in those are counted under one name."""
+    urls = [urlsplit(request.url) for request in requests]
+    several = len({url.netloc for url in urls}) > 1
+    for request, url in zip(requests, urls, strict=True):
+        name = name_of_step(request.method, url.path, url.netloc if several else "")
+        yield replace(request, name=clean(name)) if url.path not in name else request
 
 
 def _why_left_out(entry: Mapping[str, Any], where: str, hosts: Collection[str], static: bool) -> str:

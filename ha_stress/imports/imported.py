@@ -25,7 +25,8 @@ URL_SAFE: Final = "!#$%&'()*+,/:;=?@[]~-._"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedRequest:
-    """One request as the API takes it. `timeout_s` None leaves it to the API's default."""
+    """One request as the API takes it. `timeout_s` None leaves it to the API's default. `name` is empty where method and
+    path say as much."""
 
     url: str
     method: str = "GET"
@@ -34,6 +35,7 @@ class ImportedRequest:
     timeout_s: float | None = None
     http2: bool = False
     weight: int = 1
+    name: str = ""
 
     def to_api(self) -> dict[str, Any]:
         """As an element of `requests` of the API; what has its default is left out."""
@@ -51,6 +53,8 @@ class ImportedRequest:
             document["http2"] = True
         if self.weight != 1:
             document["weight"] = self.weight
+        if self.name:
+            document["name"] = self.name
         return document
 
 

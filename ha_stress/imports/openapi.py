@@ -16,6 +16,7 @@ from ha_stress.imports.examples import OMIT, example_of
 from ha_stress.imports.imported import MALFORMED, URL_SAFE, Imported, ImportedRequest, Notes, merged
 from ha_stress.imports.multipart import Part, encoded
 from ha_stress.imports.parameters import Values, pieces_of, put, text_of
+from ha_stress.tasks.request_names import clean
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _REFERENCES_MAX: Final = 32
@@ -37,7 +38,6 @@ def requests_of(
 def _requests_of(document: Any, base_url: str, methods: Collection[str], tags: Collection[str]) -> Imported:
     _check_version(document)
     reading = _Reading(document)
-    base = _base_url(document, base_url)
     wanted = {method.lower() for method in methods} or set(METHODS)
     requests = []
     for path, shared, method, operation in reading.operations():
@@ -46,7 +46,9 @@ def _requests_of(document: Any, base_url: str, methods: Collection[str], tags: C
                 reading.notes.say(f"{method.upper()} {path} is deprecated and was left out")
                 continue
             try:
-                requests.append(reading.request(base, path, shared, method, operation))
+                # What is nearest to the operation counts.
+                servers = operation.get("servers") or shared.get("servers") or document.get("servers")
+                requests.append(reading.request(_base_url(servers, base_url), path, shared, method, operation))
             except MALFORMED as error:
                 where = f"{method.upper()} {path}"
                 raise ConfigError(f"{where} has another shape than OpenAPI says: {error}") from None
@@ -66,8 +68,7 @@ def _check_version(document: Any) -> None:
         raise ConfigError("the OpenAPI description has no paths")
 
 
-def _base_url(document: Mapping[str, Any], given: str) -> str:
-    servers = document.get("servers")
+def _base_url(servers: Any, given: str) -> str:
     first = servers[0] if isinstance(servers, list) and servers and isinstance(servers[0], dict) else {}
     url = str(first.get("url") or "/")
     for name, variable in (first.get("variables") or {}).items():
@@ -136,11 +137,16 @@ class _Reading:
         self._note_security(operation)
         url = base + "".join(values.path.get(piece, piece) for piece in pieces_of(path))
         url += f"?{urlencode(values.query, quote_via=quote)}" if values.query else ""
-        return ImportedRequest(url=quote(url, safe=URL_SAFE), method=method.upper(), headers=tuple(headers), body=body)
+        name = (
+            clean(f"{method.upper()} {urlsplit(base).path}{path}") if "{" in path else ""
+        )  # else the URL says as much
+        return ImportedRequest(
+            url=quote(url, safe=URL_SAFE), method=method.upper(), headers=tuple(headers), body=body, name=name
+        )
 
     def _values(self, where: str, shared: Mapping[str, Any], operation: Mapping[str, Any]) -> Values:
         parameters: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for found in (*(shared.get("parameters") or ()), *(operation.get("parameters") or ())):
+        for found in (*_listed(where, shared), *_listed(where, operation)):
             one = self.resolve(found)
             parameters[str(one.get("name", "")), str(one.get("in", ""))] = one
         values = Values()
@@ -190,7 +196,7 @@ class _Reading:
             self.notes.say(f"{where}: no example can be made for its body")
             return b"", ""
         if kind == _MULTIPART and isinstance(value, dict):
-            made, body = encoded([Part(name=str(name), data=text_of(one).encode()) for name, one in value.items()])
+            made, body = encoded(list(self._parts(self.resolve(content[kind]), value)))
             return body, made
         if kind == _FORM and isinstance(value, dict):
             return urlencode({name: text_of(one) for name, one in value.items()}).encode(), kind
@@ -199,6 +205,27 @@ class _Reading:
         if not _is_json(kind) and "*" not in kind:
             self.notes.say(f"{where}: its body is {kind}, of which no example can be made; it is sent as JSON text")
         return json.dumps(value, default=str).encode(), kind if "*" not in kind else "application/json"
+
+    def _parts(self, media: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[Part]:
+        """What is binary is a file, and has a name: a server that wants one refuses anything else."""
+        fields = self.resolve(self.resolve(media.get("schema")).get("properties"))
+        kinds = self.resolve(media.get("encoding"))
+        for name, one in value.items():
+            schema = self.resolve(fields.get(name))
+            several = isinstance(one, list) and self._is_file(self.resolve(schema.get("items")))
+            kind = str(self.resolve(kinds.get(name)).get("contentType") or "").partition(",")[0]
+            if several or self._is_file(schema):
+                for part in one if several else (one,):
+                    data, file = text_of(part).encode(), "application/octet-stream"
+                    yield Part(name=str(name), data=data, kind=kind or file, filename="file")
+            else:
+                yield Part(name=str(name), data=text_of(one).encode(), kind=kind)
+
+    def _is_file(self, schema: Mapping[str, Any]) -> bool:
+        """As OpenAPI 3.0 says it, and as 3.1 does."""
+        return schema.get("format") == "binary" or (
+            "contentMediaType" in schema and "contentEncoding" not in schema and schema.get("type") in (None, "string")
+        )
 
     def _accept(self, operation: Mapping[str, Any]) -> str:
         """The media type of its success."""
@@ -220,6 +247,13 @@ class _Reading:
                 self.notes.say(f"{name}: add your key as the {scheme.get('in')} {scheme.get('name')}")
             else:
                 self.notes.say(f"{name}: add your credentials, for example --header 'Authorization: Bearer ...'")
+
+
+def _listed(where: str, holder: Mapping[str, Any]) -> list[Any]:
+    found = holder.get("parameters") or []
+    if not isinstance(found, list):
+        raise ConfigError(f"{where} has another shape than OpenAPI says: its parameters are not a list")
+    return found
 
 
 def _preference(kind: str) -> int:

@@ -44,6 +44,8 @@ def _lines(request: ImportedRequest) -> list[str]:
         lines.append("http2 = true")
     if request.weight != 1:
         lines.append(f"weight = {request.weight}")
+    if request.name:
+        lines.append(f"name = {_text(request.name)}")
     headers: dict[str, str] = {}
     for header, value in request.headers:
         if header in headers:  # one name, several values: the same as one value with all of them

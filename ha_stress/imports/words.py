@@ -33,6 +33,8 @@ def split_words(text: str) -> list[str]:
         if text.startswith(("\\\n", "\\\r\n"), at):  # a continued line
             at = text.index("\n", at) + 1
             continue
+        if word is None and text[at] == "^" and text[at + 1 : at + 2] in ("", '"', "\r", "\n"):
+            raise ConfigError("this was copied for Windows' cmd, with ^ in it: choose 'Copy as cURL (bash)'")
         bare = bare and text[at] not in "'\"\\"
         piece, at = _piece(text, at)
         word = [*(word or []), piece]
@@ -95,7 +97,11 @@ def _ansi(text: str, at: int) -> tuple[str, int]:
         end += 2 if text[end] == "\\" else 1
     if end >= len(text):
         raise ConfigError(_UNCLOSED)
-    return _ESCAPE.sub(_unescaped, text[at:end]), end + 1
+    plain = _ESCAPE.sub(_unescaped, text[at:end])
+    try:  # browsers write what is beyond 16 bits as two escapes
+        return plain.encode("utf-16", "surrogatepass").decode("utf-16"), end + 1
+    except UnicodeDecodeError:
+        raise ConfigError("an escape in $'...' is half of a character") from None
 
 
 def _unescaped(match: re.Match[str]) -> str:

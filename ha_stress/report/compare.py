@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ha_stress.report import statistics as st
 from ha_stress.report import words
-from ha_stress.report.metrics import SECONDS_MIN, Metric, Sample, errors_by_chance, metrics_of
+from ha_stress.report.metrics import Metric, Sample, errors_by_chance, metrics_of
 from ha_stress.report.run import Run
 
 #: What chance may have, over all metrics of one comparison.
@@ -62,6 +62,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     remarks: tuple[str, ...]
     confidence: float
+    too_short: str = ""  # A or B, whichever says nothing of how much its seconds differ
 
     @property
     def regressed(self) -> bool:
@@ -76,6 +77,8 @@ class Comparison:
             for kind, found in (("worse", worse), ("better", better))
             if found
         ]
+        if not parts and self.too_short:
+            return f"{self.too_short} is too short to be compared."
         return ". ".join(parts) + "." if parts else "No difference that matters can be shown."
 
 
@@ -89,12 +92,13 @@ def compare(a: Run, b: Run, *, margin: float = MARGIN) -> Comparison:
         differences=tuple(_difference(metric, *samples, confidence, margin) for metric in metrics),
         remarks=tuple(remarks(a, b, *samples)),
         confidence=confidence,
+        too_short=next((name for name, sample in zip("BA", reversed(samples), strict=True) if sample.short), ""),
     )
 
 
 def _difference(metric: Metric, a: Sample, b: Sample, confidence: float, margin: float) -> Difference:
     one, other = metric.of(a), metric.of(b)
-    off, error = other.value - one.value, sqrt(one.error**2 + other.error**2)
+    off, error = 0.0 if other.value == one.value else other.value - one.value, sqrt(one.error**2 + other.error**2)
     freedom = st.degrees(one, other)
     reach = st.student_t(round(confidence, 9), round(freedom, 1)) * error if isfinite(error) else inf
     p = st.two_sided(off / error, freedom) if isfinite(error) and error else (0.0 if off and isfinite(error) else 1.0)
@@ -144,10 +148,10 @@ def _more_s(result: Result, off: float, error: float, confidence: float, a: Samp
 
 
 def _sentence(metric: Metric, found: Difference) -> str:
-    if not isfinite(found.low) or not isfinite(found.high):
-        return f"{metric.name}: too little was measured"
     change, limits = bounds(found, share=metric.share)
-    both = f"{metric.name} {change} {limits}, {metric.shown(found.a)} to {metric.shown(found.b)}"
+    if change == "-":
+        return f"{metric.name}: too little was measured"
+    both = f"{' '.join([metric.name, change, *limits.split()])}, {metric.shown(found.a)} to {metric.shown(found.b)}"
     if found.result in (Result.BETTER, Result.WORSE):
         return f"{both}, significant"
     if found.result is Result.SAME:
@@ -159,6 +163,8 @@ def _sentence(metric: Metric, found: Difference) -> str:
 def bounds(found: Difference, *, share: bool) -> tuple[str, str]:
     """The change and what it may truly be: "+12 %", "[8, 17]"; from threefold on as "x 4.2", "[3.1, 5]". Shares change by
     points of a hundred."""
+    if found.result in (Result.BETTER, Result.WORSE) and not share and not (found.a and found.b):
+        return ("from nothing" if found.b else "-100 %"), ""
     if not isfinite(found.low) or not isfinite(found.high):
         return "-", "-"
     if not share and found.high > _WILD:
@@ -166,7 +172,12 @@ def bounds(found: Difference, *, share: bool) -> tuple[str, str]:
     if not share and (found.change >= _FOLD or found.change <= 1 / (1 + _FOLD) - 1):
         return f"x {_three(1 + found.change)}", f"[{_three(1 + found.low)}, {_three(1 + found.high)}]"
     unit = "points" if share else "%"
-    return f"{100 * found.change:+.2g} {unit}", f"[{_three(100 * found.low)}, {_three(100 * found.high)}]"
+    return f"{_signed(100 * found.change)} {unit}", f"[{_three(100 * found.low)}, {_three(100 * found.high)}]"
+
+
+def _signed(value: float) -> str:
+    """Two digits that count, without an exponent."""
+    return f"{value:+,.0f}" if abs(value) >= 9.5 else f"{value:+.2g}"
 
 
 def _three(value: float) -> str:
@@ -179,10 +190,11 @@ def remarks(a: Run, b: Run, sample_a: Sample, sample_b: Sample) -> list[str]:
     found = []
     for key, name in (("url", "URL"), ("method", "method"), ("rate", "rate"), ("users", "number of users")):
         if (one := a.task.get(key) or 0) != (other := b.task.get(key) or 0):
-            found.append(f"The {name} differs: {one} and {other}.")
+            both = [f"{it:g}" if isinstance(it, int | float) else str(it) for it in (one, other)]
+            found.append(f"The {name} differs: {both[0]} and {both[1]}.")
     for name, run, sample in (("A", a, sample_a), ("B", b, sample_b)):
-        if sample.seconds < SECONDS_MIN:
-            found.append(f"{name} has only {sample.seconds} whole seconds: nothing can be shown with them.")
+        if sample.short:
+            found.append(f"{name} has only {sample.seconds} whole seconds: nothing but errors can be shown with them.")
         if (run.task.get("verdict") or {}).get("valid") is False:
             found.append(f"{name} is not a valid run: its figures may be those of the generator.")
         if run.failovers:

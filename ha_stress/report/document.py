@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -42,6 +43,15 @@ def said_of(run: Run) -> dict[str, Any]:
     }
 
 
+def parsed(text: str) -> Run:
+    """A run out of the text of a JSON report. ConfigError says what is wrong with it."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigError("it is not JSON: give a JSON report (ha-stress report TASK --json FILE)") from None
+    return run_of(document if isinstance(document, dict) else {})
+
+
 def run_of(document: Mapping[str, Any]) -> Run:
     """The inverse. ConfigError if it is no report, or one of another version."""
     schema = document.get("schema")
@@ -49,7 +59,7 @@ def run_of(document: Mapping[str, Any]) -> Run:
         raise ConfigError(f"it is not a JSON report of this version: its schema is {schema!r}, not {SCHEMA!r}")
     try:
         width_s = int(document["series"]["width_s"])
-        return Run(
+        run = Run(
             task=document["task"],
             stretches=tuple(stretch_of(one, width_s) for one in document["series"]["buckets"]),
             width_s=width_s,
@@ -59,7 +69,9 @@ def run_of(document: Mapping[str, Any]) -> Run:
             command=str(document["command"]),
             made_at=float(document["made_at"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        said_of(run)  # what does not bear that is no report
+        return run
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ConfigError(f"the JSON report is damaged: {error!r}") from None
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.report.document import document_of, run_of
+from ha_stress.report.document import document_of
 from ha_stress.report.run import Run, distributions_of
 
 
@@ -22,6 +22,12 @@ def _csv(run: Run) -> str:
     from ha_stress.report.rows import csv_of
 
     return csv_of(run)
+
+
+def _requests_csv(run: Run) -> str:
+    from ha_stress.report.request_rows import requests_csv_of
+
+    return requests_csv_of(run)
 
 
 def _junit(run: Run) -> str:
@@ -37,8 +43,11 @@ def _html(run: Run) -> str:
 
 
 _TEXTS: Final[dict[str, Callable[[Run], str]]] = {"json": _json, "csv": _csv, "junit": _junit, "html": _html}
-#: What can be written. `hgrm` writes response times to the file that is named, service times beside it.
+#: What can be written. `hgrm` writes response times to the file that is named, service times beside it; `csv` writes beside
+#: it the figures by request, where there are several.
 KINDS: Final = (*_TEXTS, "hgrm")
+#: What the name of the second file says.
+_SECOND: Final = {"hgrm": "service", "csv": "requests"}
 
 
 def write(run: Run, kind: str, path: Path) -> list[Path]:
@@ -50,25 +59,35 @@ def write(run: Run, kind: str, path: Path) -> list[Path]:
         from ha_stress.report.percentiles import hgrm_of
 
         response, service = distributions_of(run.stretches)
-        beside = path.with_name(f"{path.stem}.service{path.suffix or '.hgrm'}")
-        return [_put(path, hgrm_of(response)), _put(beside, hgrm_of(service))]
+        return [_put(path, hgrm_of(response)), _put(_beside(kind, path), hgrm_of(service))]
     if kind not in _TEXTS:
         raise ConfigError(f"{kind!r} is no form of a report: use {', '.join(KINDS)}")
-    return [_put(path, _TEXTS[kind](run))]
+    written = [_put(path, _TEXTS[kind](run))]
+    if kind == "csv" and (requests := _requests_csv(run)):
+        written.append(_put(_beside(kind, path), requests))
+    return written
 
 
-def read(path: Path) -> Run:
-    """A run out of a JSON report. ConfigError says what is wrong with the file."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise ConfigError(f"{path} is not JSON: give a JSON report (ha-stress report TASK --json FILE)") from None
-    try:
-        return run_of(document if isinstance(document, dict) else {})
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+def write_all(run: Run, wanted: Mapping[str, Path]) -> tuple[list[Path], list[str]]:
+    """`wanted` is kind -> file. Which files were written, and a sentence for each that could not be."""
+    written: list[Path] = []
+    problems: list[str] = []
+    for kind, path in wanted.items():
+        try:
+            written += write(run, kind, path)
+        except ConfigError as error:
+            problems.append(str(error))
+    return written, problems
+
+
+def files_of(kind: str, path: Path) -> list[Path]:
+    """What `write` may write."""
+    return [path, _beside(kind, path)] if kind in _SECOND else [path]
+
+
+def _beside(kind: str, path: Path) -> Path:
+    """The second file of a kind that has two."""
+    return path.with_name(f"{path.stem}.{_SECOND[kind]}{path.suffix or f'.{kind}'}")
 
 
 def _put(path: Path, text: str) -> Path:

@@ -44,8 +44,8 @@ class Asked(Protocol):
     def status(self) -> dict[str, Any]: ...
 
 
-def gather(client: Asked, task_id: str, *, command: str = "") -> Run:
-    """Everything about a task, ended or not. `command` is what the caller did, word by word; else one is derived.
+def gather(client: Asked, task_id: str) -> Run:
+    """Everything about a task, ended or not.
 
     Raises what the client raises of the task itself: NotFound if there is none, ClusterUnreachable.
     """
@@ -67,7 +67,7 @@ def gather(client: Asked, task_id: str, *, command: str = "") -> Run:
         events=tuple(one for one in events if begin <= one["at_ms"] / 1000 <= end and _concerns(one, task_id)),
         failovers=tuple(one for one in failovers if begin <= (one.get("at") or 0) <= end),
         environment=_environment(status) | {"missing": missing},
-        command=command or command_of(task),
+        command=command_of(task),
         made_at=now,
     )
 

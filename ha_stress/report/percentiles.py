@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from ha_stress.tasks.distribution import Distribution, highest_of
+from ha_stress.tasks.buckets import highest_of
+from ha_stress.tasks.distribution import Distribution
 
 #: Steps in each halving; what the tools of the HdrHistogram family use.
 TICKS: Final = 5

@@ -24,7 +24,7 @@ class _Lines(list[str]):
 
 
 def csv_of(run: Run) -> str:
-    rows = run.course(max(1, len_of(run)))
+    rows = run.course()
     names = {kind: sorted({name for one in rows for name in one.named.get(kind, {})}) for kind in BY_NAME}
     head = ["second", "at_s", "width_s", "target", *NUMBERS]
     head += [f"{kind}_{name}" for kind in ("response", "service") for name in _LATENCY]
@@ -35,13 +35,6 @@ def csv_of(run: Run) -> str:
     for one in rows:
         writer.writerow(_row(run, one, names))
     return "".join(lines)
-
-
-def len_of(run: Run) -> int:
-    """How many stretches there are, holes included."""
-    if not run.stretches:
-        return 0
-    return (run.stretches[-1].second - run.stretches[0].second) // run.width_s + 1
 
 
 def _row(run: Run, one: Stretch, names: dict[str, list[str]]) -> Sequence[object]:

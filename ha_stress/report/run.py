@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ha_stress.tasks.distribution import Distribution, Sum
+from ha_stress.tasks.distribution import Distribution, distribution, summed
 
 SCHEMA: Final = "ha-stress-report/1"
 
@@ -90,27 +90,23 @@ class Run:
         started = self.task.get("started_at")
         return float(started if started is not None else self.stretches[0].second if self.stretches else 0)
 
-    def course(self, most: int) -> tuple[Stretch, ...]:
+    def course(self, most: int | None = None) -> tuple[Stretch, ...]:
         """The stretches, merged so that there are at most `most`; equally long, without holes."""
         return merged(self.stretches, self.width_s, most)
 
 
-def distributions_of(stretches: Iterable[Stretch]) -> tuple[Distribution, Distribution]:
+def distributions_of(stretches: Sequence[Stretch]) -> tuple[Distribution, Distribution]:
     """(response, service) over all of them."""
-    response, service = Sum(), Sum()
-    for one in stretches:
-        response.add(one.response_us)
-        service.add(one.service_us)
-    return response.distribution(), service.distribution()
+    return distribution(one.response_us for one in stretches), distribution(one.service_us for one in stretches)
 
 
-def merged(stretches: Sequence[Stretch], width_s: int, most: int) -> tuple[Stretch, ...]:
+def merged(stretches: Sequence[Stretch], width_s: int, most: int | None) -> tuple[Stretch, ...]:
     """Stretches without holes, in which histograms are added and percentiles are never averaged."""
     if not stretches:
         return ()
     first = stretches[0].second
     held = (stretches[-1].second - first) // width_s + 1
-    together = -(-held // most)
+    together = 1 if most is None else -(-held // most)
     groups: list[list[Stretch]] = [[] for _ in range(-(-held // together))]
     for one in stretches:
         groups[(one.second - first) // width_s // together].append(one)
@@ -121,7 +117,7 @@ def merged(stretches: Sequence[Stretch], width_s: int, most: int) -> tuple[Stret
 def _one(group: Sequence[Stretch], second: int, width_s: int) -> Stretch:
     if len(group) == 1:
         return replace(group[0], second=second, width_s=width_s)
-    response, service = _sum(one.response_us for one in group), _sum(one.service_us for one in group)
+    response, service = summed(one.response_us for one in group), summed(one.service_us for one in group)
     return Stretch(
         second=second,
         width_s=width_s,
@@ -154,10 +150,3 @@ def latency(found: Distribution) -> Latency | None:
         p999_ms=found.at(99.9) / 1000,
         max_ms=found.max_us / 1000,
     )
-
-
-def _sum(blobs: Iterable[bytes]) -> Sum:
-    total = Sum()
-    for blob in blobs:
-        total.add(blob)
-    return total

@@ -61,4 +61,5 @@ def _by_the_books(task: Mapping[str, Any]) -> Said:
     parts += [f"{words.number(lost)} never answered"] if lost else []
     parts += [f"{words.number(wrong)} answered wrongly"] if wrong else []
     sentence = f"{words.number(missing + wrong)} of {words.number(books['intended'])} requests did not go well: "
-    return "warn", "Incomplete", f"{sentence}{', '.join(parts)}."
+    tone, word = ("warn", "Incomplete") if books["completed"] > wrong else ("bad", "Failed")
+    return tone, word, f"{sentence}{', '.join(parts)}."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -59,6 +61,13 @@ def size(value: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError
+
+
+def reasons_of(row: Mapping[str, Any]) -> str:
+    """What went wrong with a request that is counted by name, the most frequent first: `timeout 12, status 503 4`."""
+    found = dict(row["failures"])
+    found |= {f"status {status}": count for status, count in row["statuses"].items() if status[:1] in ("4", "5")}
+    return ", ".join(f"{what} {number(count)}" for what, count in sorted(found.items(), key=lambda one: -one[1]))
 
 
 def moment(unix_s: float) -> str:

@@ -108,6 +108,8 @@ class Chart:
         )
 
 
-def steps(stretches: Iterable[tuple[float, float, float]]) -> list[Point]:
-    """The corners of a line that holds each value from its begin to its end: (begin, end, value)."""
-    return [corner for begin, end, value in stretches for corner in ((begin, value), (end, value))]
+def corners(spans: Iterable[tuple[float, float]], values: Iterable[float]) -> list[Point]:
+    """Of a line that holds each value from the begin of its span to the end."""
+    return [
+        corner for (begin, end), value in zip(spans, values, strict=True) for corner in ((begin, value), (end, value))
+    ]

@@ -37,7 +37,9 @@ def rate_section(view: View) -> str:
     names = [name for name, _ in rate_chart.layers(view)]
     legend = "".join(key(f"area c{number}", name) for number, name in enumerate(names))
     if any(value is not None for value in view.wanted):
-        legend += key("target", "target") + key("missing", "below the target")
+        legend += key("target", "target")
+    if rate_chart.missing(view):
+        legend += key("missing", "below the target")
     if view.warm_up_s:
         legend += key("warm", "warm-up: in the books, but not in the statistics")
     plot = figure(

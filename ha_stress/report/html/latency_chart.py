@@ -9,9 +9,9 @@ from typing import Final
 from ha_stress.report import words
 from ha_stress.report.html.chart import WIDE, Chart
 from ha_stress.report.html.scales import Logarithmic, Nines
-from ha_stress.report.html.view import Hover, View, mark_all
-from ha_stress.report.percentiles import Step, steps
-from ha_stress.report.run import Latency
+from ha_stress.report.html.view import Hover, View, hover_of, mark_all
+from ha_stress.report.percentiles import steps
+from ha_stress.report.run import Latency, Stretch
 from ha_stress.tasks.distribution import Distribution
 
 #: Lines from the fastest to the slowest: (field, label, class).
@@ -43,7 +43,7 @@ def draw(view: View, width: int, which: str) -> Chart:
     if view.warm_up_s:
         chart.band(0.0, view.warm_up_s, "warm")
     mark_all(chart, view.marks, badges=False)
-    found = [(view.at(one), _of(one.response, one.service, which)) for one in view.course]
+    found = [(view.at(one), _of(one, which)) for one in view.course]
     ends: list[tuple[float, str, str]] = []
     for name, label, kind in reversed(LINES):
         points = [None if one is None else ((begin + end) / 2, getattr(one, name)) for (begin, end), one in found]
@@ -66,16 +66,13 @@ def apart(places: Sequence[float], distance: float = 13.0) -> list[float]:
 
 
 def hover(view: View, which: str) -> Hover:
-    scale = view.seconds(WIDE)
-    spans = [view.at(one) for one in view.course]
-    found = [_of(one.response, one.service, which) for one in view.course]
-    return Hover(
-        places=[scale.place((begin + end) / 2) for begin, end in spans],
-        titles=[f"{begin:.1f} to {end:.1f} s" for begin, end in spans],
-        names=[(label, kind) for _, label, kind in reversed(LINES)],
-        values=[
-            ["-" if one is None else words.ms(getattr(one, name)) for one in found] for name, _, _ in reversed(LINES)
-        ],
+    found = [_of(one, which) for one in view.course]
+    return hover_of(
+        view,
+        (
+            (label, kind, ["-" if one is None else words.ms(getattr(one, name)) for one in found])
+            for name, label, kind in reversed(LINES)
+        ),
     )
 
 
@@ -102,7 +99,7 @@ def draw_curve(response: Distribution, service: Distribution, width: int) -> Cha
 def curve_hover(response: Distribution, service: Distribution) -> Hover:
     scale = Nines(most=nines_of(max(response.total, service.total)))
     both = ((("response", "response"), response), (("service", "service"), service))
-    shares = _shares(list(steps(response)) or list(steps(service)))
+    shares = [step.share for step in (list(steps(response)) or steps(service))]
     return Hover(
         places=[scale.place(share) for share in shares],
         titles=[_share_label(share) for share in shares],
@@ -123,18 +120,14 @@ def _around(low: float, high: float) -> Logarithmic:
     return Logarithmic(low=power * max(n for n in (1, 2, 5) if n * power <= low * 1.001), high=high)
 
 
-def _of(response: Latency | None, service: Latency | None, which: str) -> Latency | None:
-    return response if which == "response" else service
+def _of(one: Stretch, which: str) -> Latency | None:
+    return one.response if which == "response" else one.service
 
 
 def _alone(points: Sequence[object], index: int) -> bool:
     """Whether a point has no neighbour to draw a line to."""
     around = points[max(0, index - 1) : index] + points[index + 1 : index + 2]  # type: ignore[operator]
     return points[index] is not None and all(one is None for one in around)
-
-
-def _shares(found: Sequence[Step]) -> list[float]:
-    return [step.share for step in found]
 
 
 def _share_label(share: float) -> str:

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from ha_stress import __version__
 from ha_stress.report.html import figures, sections
+from ha_stress.report.html.requests import by_request
 from ha_stress.report.html.view import view_of
 from ha_stress.report.run import Run
 from ha_stress.report.verdict import verdict_of
@@ -23,6 +24,7 @@ def page_of(run: Run) -> str:
         sections.tiles(view),
         figures.rate_section(view),
         figures.latency_section(view),
+        by_request(run),
         sections.judged(run),
         sections.outcomes(run),
         sections.books(run),

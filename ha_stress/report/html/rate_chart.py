@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ha_stress.report import words
-from ha_stress.report.html.chart import BADGE, WIDE, Chart, Point, steps
+from ha_stress.report.html.chart import BADGE, WIDE, Chart, Point, corners
 from ha_stress.report.html.scales import Linear, nice_top
-from ha_stress.report.html.view import COLOURS, Hover, View, mark_all, rows_needed
-from ha_stress.report.story import BACK
+from ha_stress.report.html.view import COLOURS, Hover, View, hover_of, mark_all, rows_needed
+from ha_stress.report.story import is_short
 
 OTHERS = "other workers"
 
@@ -57,46 +57,35 @@ def draw(view: View, width: int) -> Chart:
     chart.axes()
     if view.warm_up_s:
         chart.band(0.0, view.warm_up_s, "warm")
-    spans = [view.at(one) for one in view.course]
+    spans = view.spans
     below = [0.0] * len(spans)
     for number, (_, rates) in enumerate(layers(view)):
         above = [low + more for low, more in zip(below, rates, strict=True)]
-        chart.area(_corners(spans, above), _corners(spans, below), f"area c{number}")
+        chart.area(corners(spans, above), corners(spans, below), f"area c{number}")
         below = above
-    for begin, end, low, high in _missing(spans, achieved, wanted):
+    for begin, end, low, high in missing(view):
         chart.area([(begin, high), (end, high)], [(begin, low), (end, low)], "missing")
-    chart.line(_corners(spans, achieved), "sum")
+    chart.line(corners(spans, achieved), "sum")
     chart.line(_target_line(spans, wanted), "target")
     mark_all(chart, view.marks, badges=True)
     return chart
 
 
 def hover(view: View) -> Hover:
-    scale = view.seconds(WIDE)
-    spans = [view.at(one) for one in view.course]
-    found = Hover(
-        places=[scale.place((begin + end) / 2) for begin, end in spans],
-        titles=[f"{begin:.1f} to {end:.1f} s" for begin, end in spans],
-    )
-
-    def add(name: str, kind: str, values: list[str]) -> None:
-        found.names.append((name, kind))
-        found.values.append(values)
-
     wanted = targets(view)
+    told = [("sent", "sum", [words.rate(value) for value in sums(view)])]
     if any(value is not None for value in wanted):
-        add("target", "target", [words.rate(value) for value in wanted])
-    add("sent", "sum", [words.rate(value) for value in sums(view)])
-    for number, (name, rates) in enumerate(layers(view)):
-        add(name, f"c{number}", [words.rate(value) for value in rates])
-    for name in ("failed", "dropped", "wrong"):
-        if any(one.numbers.get(name) for one in view.course):
-            add(name, "bad", [words.number(one.numbers.get(name, 0)) for one in view.course])
-    return found
-
-
-def _corners(spans: list[tuple[float, float]], values: list[float]) -> list[Point]:
-    return steps((begin, end, value) for (begin, end), value in zip(spans, values, strict=True))
+        told.insert(0, ("target", "target", [words.rate(value) for value in wanted]))
+    told += [
+        (name, f"c{number}", [words.rate(value) for value in rates])
+        for number, (name, rates) in enumerate(layers(view))
+    ]
+    told += [
+        (name, "bad", [words.number(one.numbers.get(name, 0)) for one in view.course])
+        for name in ("failed", "dropped", "wrong")
+        if any(one.numbers.get(name) for one in view.course)
+    ]
+    return hover_of(view, told)
 
 
 def _target_line(spans: list[tuple[float, float]], wanted: list[float | None]) -> list[Point | None]:
@@ -106,12 +95,12 @@ def _target_line(spans: list[tuple[float, float]], wanted: list[float | None]) -
     return points
 
 
-def _missing(
-    spans: list[tuple[float, float]], achieved: list[float], wanted: list[float | None]
-) -> list[tuple[float, float, float, float]]:
-    """Where less was sent than was wanted: (begin, end, sent, wanted)."""
+def missing(view: View) -> list[tuple[float, float, float, float]]:
+    """Where clearly less was sent than was wanted: (begin, end, sent, wanted), per second."""
     return [
         (begin, end, sent, target)
-        for (begin, end), sent, target in zip(spans, achieved, wanted, strict=True)
-        if target and sent < BACK * target
+        for (begin, end), one, wanted, sent, target in zip(
+            view.spans, view.course, view.wanted, sums(view), targets(view), strict=True
+        )
+        if wanted and target and is_short(view.run.task, wanted, one.numbers["started"])
     ]

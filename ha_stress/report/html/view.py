@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ha_stress.report.html.chart import BADGE, NARROW, WIDE, Chart
@@ -42,6 +42,11 @@ class View:
         begin = one.second - self.run.began_at
         return max(begin, self.begin_s), min(begin + one.width_s, self.end_s)
 
+    @property
+    def spans(self) -> list[tuple[float, float]]:
+        """Where each stretch of the course begins and ends on the axis."""
+        return [self.at(one) for one in self.course]
+
     def seconds(self, width: int) -> Seconds:
         return Seconds(low=self.begin_s, high=self.end_s, count=10 if width == WIDE else 5)
 
@@ -52,17 +57,13 @@ def view_of(run: Run) -> View:
     last = course[-1].second + course[-1].width_s - began if course else 1.0
     due_s = scheduled_s(run.task)
     end_s = max(1.0, last if due_s is None else max(due_s, _last_started(course, began, due_s)))
-    totals: dict[str, int] = {}
-    for one in course:
-        for node, count in one.workers.items():
-            totals[node] = totals.get(node, 0) + count
     return View(
         run=run,
         course=course,
         marks=tuple(mark for mark in marks_of(run) if 0 <= mark.at_s <= end_s),
         begin_s=0.0,
         end_s=end_s,
-        workers=tuple(sorted(totals)),
+        workers=tuple(sorted({node for one in course for node in one.workers})),
         wanted=tuple(arrivals_wanted(run.task, one.second, one.second + one.width_s) for one in course),
         covered=tuple(_covered(one, began, due_s) for one in course),
     )
@@ -100,8 +101,8 @@ class Hover:
 
     places: list[float]
     titles: list[str]
-    names: list[tuple[str, str]] = field(default_factory=list)  # (label, class of its colour)
-    values: list[list[str]] = field(default_factory=list)  # one list for each name
+    names: list[tuple[str, str]]  # (label, class of its colour)
+    values: list[list[str]]  # one list for each name
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -110,6 +111,17 @@ class Hover:
             "names": self.names,
             "values": self.values,
         }
+
+
+def hover_of(view: View, told: Iterable[tuple[str, str, list[str]]]) -> Hover:
+    """Of a plot over the time of the run: (label, class of its colour, a value for each stretch)."""
+    scale, spans, found = view.seconds(WIDE), view.spans, list(told)
+    return Hover(
+        places=[scale.place((begin + end) / 2) for begin, end in spans],
+        titles=[f"{begin:.1f} to {end:.1f} s" for begin, end in spans],
+        names=[(label, kind) for label, kind, _ in found],
+        values=[values for _, _, values in found],
+    )
 
 
 def both(draw: Callable[[int], Chart]) -> str:
