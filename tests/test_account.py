@@ -119,7 +119,7 @@ def test_the_requests_of_a_scenario_are_counted_beside_its_runs() -> None:
 
 def test_whatever_an_author_calls_a_request_can_be_sent_and_shown() -> None:
     books = account()
-    steps = Steps(books, measured=True)
+    steps = Steps(books)
     for name in ("", "\ud800", "a\nb", "n" * 10_000):
         steps.begin(name).complete()
     found = requests_of(books.cut(0, 1))

@@ -16,6 +16,7 @@ import trio
 
 from ha_stress.engines import histogram
 from ha_stress.engines.process import Kind, kind_of
+from ha_stress.tasks.ledger import add
 from ha_stress.tasks.scenario import Scenario
 from tests.engine_support import part, share
 from tests.exchange_support import ExchangeRig, echo, exchange_rig, silent, tcp_server
@@ -67,7 +68,27 @@ async def test_what_is_due_in_the_warm_up_counts_and_is_not_measured() -> None:
     async with tcp_server(echo) as server, exchange_rig() as rig:
         await rig.pool.apply([replace(share(server.tcp, part(200, 100), body=b"x"), warm_up_s=0.25)])
         assert (await rig.settled()).completed == 100
+        assert sum(report.counters.started for report in rig.reports if report.warm_up) == 50
         assert histogram.summary(histogram.merge(r.response_us for r in rig.reports)).count == 50
+
+
+async def test_what_is_due_in_the_warm_up_is_of_it_also_if_it_fails_long_after() -> None:
+    async def first_not(stream: trio.SocketStream) -> None:
+        while await stream.receive_some(65_536):
+            if time.time() < opened_at:
+                await trio.sleep(0.6)
+            await stream.send_all(b"y")
+
+    async with tcp_server(first_not) as server, exchange_rig() as rig:
+        asked = replace(share(server.tcp, part(100, 60), body=b"x"), warm_up_s=0.2499)
+        opened_at = asked.started_at + 0.2
+        request = replace(asked.request, timeout_s=0.4)
+        await rig.pool.apply([replace(asked, request=request)])
+        books = await rig.settled()
+        warm_up, rest = (add(r.counters for r in rig.reports if r.warm_up is which) for which in (True, False))
+        assert (warm_up.started, rest.started, rest.failed) == (25, 35, {})
+        assert books.failed_total == warm_up.failed["timeout"] > 0
+        assert warm_up.under_way == rest.under_way == 0
 
 
 async def test_users_ask_again_once_they_are_answered_until_their_time_is_over() -> None:

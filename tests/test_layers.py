@@ -37,6 +37,7 @@ PURE: Final = (
     "ha_stress.engines.account",
     "ha_stress.engines.failures",
     "ha_stress.engines.users",
+    "ha_stress.engines.warm_up",
     "ha_stress.engines.hold",
     "ha_stress.doctor.facts",
     "ha_stress.doctor.finding",

@@ -237,10 +237,11 @@ def test_a_run_that_is_shorter_than_the_window_is_one_window() -> None:
 
 def test_the_warm_up_does_not_count() -> None:
     stretch = stretch_of(1000.25, 60.0, 5.0)
-    assert stretch.begin == 1007  # the second from 1006 to 1007 is the first one wholly behind 1005.25
-    course = seconds(second(1005, 900), second(1006, 900), *(second(label, 1) for label in range(1007, 1010)))
-    found = windows(parse_threshold("max<5ms over 2s"), course, stretch, (1000, 1009))
-    assert [(one.first, one.last) for one in found] == [(1007, 1008), (1008, 1009)]
-    assert measured_s(1000.25, 60.0, 5.0, 1016) == 10.0
+    assert stretch.begin == 1006  # the second from 1005 to 1006 is the first one that has something behind 1005.25
+    assert stretch.full[0] == 1007  # and the next one has nothing else
+    course = seconds(second(1004, 900), second(1005, 900), *(second(label, 1) for label in range(1006, 1009)))
+    found = windows(parse_threshold("max<5ms over 2s"), course, stretch, (1000, 1008))
+    assert [(one.first, one.last) for one in found] == [(1006, 1007), (1007, 1008)]
+    assert measured_s(1000.25, 60.0, 5.0, 1016) == 10.75
     assert measured_s(1000.0, 60.0, 0.0, 2000) == 60.0
     assert measured_s(1000.0, None, 0.0, 1010) == 10.0

@@ -59,7 +59,7 @@ async def measured(store: Store, record: TaskRecord, windows: LiveWindows) -> Me
     now = kept if ended else await windows.worst(record, stretch, newest)
     return Measured(
         newest=newest,
-        counted=await store.counted(task, first=stretch.begin) if spec.warm_up_s else None,
+        counted=await store.counted(task) if spec.warm_up_s else None,
         engines=engines,
         worst=kept if now is None else now,
         remark=_MANY if now is None else "",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from math import inf
 from typing import Any, Final, Protocol
 
 from ha_stress.base.limits import REQUEST_STATUSES_MAX
@@ -37,9 +36,9 @@ class Tally:
     An arrival that waits for its connection is in `waiting` only: it is neither intended nor started until it is sent or
     its attempt has failed, so that intended == started + dropped holds in every report.
 
-    Latencies of what was due before `measured_from_s` are not recorded. In the closed model a request is due when it is
-    sent, so only service times are. Whoever looks at more of a response than its status fills `wrong` and `failed_checks`;
-    checks of the status are worked out when a report is cut.
+    What was due in the warm-up is not `measured`: its latencies are not recorded. In the closed model a request is due
+    when it is sent, so only service times are. Whoever looks at more of a response than its status fills `wrong` and
+    `failed_checks`; checks of the status are worked out when a report is cut.
     """
 
     __slots__ = (
@@ -52,7 +51,7 @@ class Tally:
         "failed",
         "failed_checks",
         "late",
-        "measured_from_s",
+        "measured",
         "response",
         "response_counts",
         "retried",
@@ -64,10 +63,8 @@ class Tally:
         "wrong",
     )
 
-    def __init__(
-        self, response: Recorder, service: Recorder | Sparse, *, measured_from_s: float, closed_model: bool
-    ) -> None:
-        self.measured_from_s = measured_from_s
+    def __init__(self, response: Recorder, service: Recorder | Sparse, *, measured: bool, closed_model: bool) -> None:
+        self.measured = measured
         self.closed_model = closed_model
         self.waiting = 0
         self.response, self.service = response, service
@@ -135,6 +132,7 @@ class Account(Tally):
 
     __slots__ = (
         "_named",
+        "_names",
         "_parts",
         "checks",
         "closed",
@@ -152,12 +150,12 @@ class Account(Tally):
         cursor: Source,
         *,
         checks: Compiled = IMPLIED,
-        measured_from_s: float = -inf,
+        measured: bool = True,
         closed_model: bool = False,
         names: Sequence[str] = (),
     ) -> None:
         service = Sparse() if names else Recorder()  # of a mix: nothing is recorded there
-        super().__init__(Recorder(), service, measured_from_s=measured_from_s, closed_model=closed_model)
+        super().__init__(Recorder(), service, measured=measured, closed_model=closed_model)
         self.task = task
         self.revision = revision
         self.cursor = cursor
@@ -166,9 +164,21 @@ class Account(Tally):
         self._named: dict[str, Tally] = {name: self._tally(self.response) for name in names}
         self._parts = tuple(self._named.values())
         self.tallies = [self._named[name] for name in names]
+        self._names = names
+
+    def successor(self) -> Account:
+        """For what its source has from now on, behind the warm-up; this one counts what becomes of the rest."""
+        return Account(
+            self.task,
+            self.revision,
+            self.cursor,
+            checks=self.checks,
+            closed_model=self.closed_model,
+            names=self._names,
+        )
 
     def _tally(self, response: Recorder) -> Tally:
-        return Tally(response, Sparse(), measured_from_s=self.measured_from_s, closed_model=self.closed_model)
+        return Tally(response, Sparse(), measured=self.measured, closed_model=self.closed_model)
 
     def step(self, name: str) -> Tally:
         """Where a scenario counts its requests of this name."""
@@ -188,11 +198,14 @@ class Account(Tally):
         return sum(one.started + one.completed for one in (self, *self._parts))
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing of it is waiting or under way."""
+        return not (self.waiting or any(part.waiting for part in self._parts) or self.under_way)
+
+    @property
     def settled(self) -> bool:
         """Whether every arrival of this revision has been taken and none is waiting or under way."""
-        if not self.cursor.exhausted or self.waiting or any(part.waiting for part in self._parts):
-            return False
-        return not self.under_way
+        return self.cursor.exhausted and self.idle
 
     @property
     def changed(self) -> bool:
@@ -215,6 +228,7 @@ class Account(Tally):
             "task": self.task,
             "revision": self.revision,
             "second": second,
+            "warm_up": not self.measured,
             "counters": {
                 "intended": self.started + self.dropped,
                 "started": self.started,

@@ -212,7 +212,7 @@ class Connection:
         account.completed += 1
         account.statuses[prepared.whole_status] += 1
         user = self.user
-        if self.due_s >= account.measured_from_s:
+        if account.measured:
             value = int((moment - self.sent_s) * 1e6)
             account.service_counts[value if value < 2048 else index_of(value)] += 1
             if user is None:
@@ -249,7 +249,7 @@ class Connection:
         answer = self.answer
         account.statuses[answer.status] += 1
         user = self.user
-        if self.due_s >= account.measured_from_s:
+        if account.measured:
             account.service.record(int((moment - self.sent_s) * 1e6))
             if user is None:
                 account.response.record(int((moment - self.due_s) * 1e6))

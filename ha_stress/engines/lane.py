@@ -16,6 +16,7 @@ from ha_stress.engines.pacing import Cursor
 from ha_stress.engines.resolve import Resolver
 from ha_stress.engines.stamps import Stamps
 from ha_stress.engines.users import User, Users
+from ha_stress.engines.warm_up import WarmUp
 from ha_stress.tasks.checking import compiled, with_implied
 from ha_stress.tasks.checks import Subject
 from ha_stress.tasks.protocols import requests_of
@@ -67,7 +68,7 @@ class Lane:
         self.started_s = started_s
         self._engine, self._engines = engine, engines
         self._think_s = share.think_time_s
-        self._measured_from_s = started_s + share.warm_up_s
+        self.warm_up = WarmUp(started_s + share.warm_up_s) if share.warm_up_s else WarmUp()
         self._checks = compiled(with_implied(share.checks))
         #: Whether the same answer is right whenever it comes.
         self.repeatable = not any(check.subject is Subject.LATENCY for check in share.checks)
@@ -120,7 +121,7 @@ class Lane:
             revision,
             source,
             checks=self._checks,
-            measured_from_s=self._measured_from_s,
+            measured=self.warm_up.over_for(source, now()),
             closed_model=closed_model,
             names=self._names,
         )
@@ -136,8 +137,10 @@ class Lane:
             source.close_here()
 
     def settle(self) -> list[Account]:
-        """Take out the revisions that are closed and fully accounted; their sources are remembered."""
-        return self._park([account for account in self.accounts.values() if account.settled])
+        """Take out the revisions that are closed and fully accounted (their sources are remembered), and what is over of
+        the warm-up."""
+        settled = self.warm_up.settled()
+        return settled + self._park([account for account in self.accounts.values() if account.settled])
 
     def cancel(self) -> list[Account]:
         """The task was taken away: whatever is under way or waiting is counted as failed and its connection closed.
@@ -146,7 +149,7 @@ class Lane:
             connection.cancel()
         for origin in self.origins.values():
             origin.idle.clear()
-        return self._park(list(self.accounts.values()))
+        return self.warm_up.take_all() + self._park(list(self.accounts.values()))
 
     def _park(self, accounts: list[Account]) -> list[Account]:
         for account in accounts:
@@ -165,6 +168,8 @@ class Lane:
         if account.closed_model:
             self._fire_users(account, source, moment)
             return
+        if not account.measured:
+            moment = self.warm_up.due_by(account, moment)
         if len(self.table) > 1:
             for due_s, number in source.take_numbered(moment, BURST_MAX):
                 prepared = self.table[number % len(self.table)]

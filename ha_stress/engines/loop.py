@@ -77,6 +77,7 @@ class Loop:
         self._tick_s = inf
         self._sweep_s = inf
         self._hold = Hold(silent_s)
+        self._warm_s = inf  # when the next warm-up ends
         self._wake_s = inf  # when there is something to do
         self._watchful = True  # whether answers, too, may change that: those to users, and the last ones of a revision
         self._control_mask = select.EPOLLIN
@@ -112,7 +113,7 @@ class Loop:
             wait_s = self._wake_s - moment
             latest_s = began_s + STALL_S + max(wait_s, 0.0)  # not from the second look: a stop may lie between the two
             for users in self._users:
-                users.go_on_until(latest_s if moment >= self._hold.until_s else -inf)
+                users.go_on_until(min(latest_s, self._warm_s) if moment >= self._hold.until_s else -inf)
             stamps.offset_s = 0.0
             if wait_s <= 0 or len(events) >= EVENTS_MANY:
                 pause_s = 0.0
@@ -137,6 +138,8 @@ class Loop:
         """Do what is due at `moment`; returns when there is more to do."""
         wake_s = inf
         closing = False
+        if moment >= self._warm_s:
+            self._end_warm_ups(moment)
         if moment >= self._hold.until_s:
             for lane, account, source in self._running:
                 due_s = source.due_s
@@ -178,6 +181,14 @@ class Loop:
         if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
             return  # the node is slow: the counters go on and the next report says all of it
         self._report(self._roster.accounts())
+        if any(lane.warm_up.ending for lane in self._lanes.values()):
+            self._settle()
+
+    def _end_warm_ups(self, moment: float) -> None:
+        """What is due from now on is counted apart from what was due in the warm-up."""
+        for lane in self._lanes.values():
+            lane.warm_up.end(lane.accounts, moment)
+        self._find_running()
 
     def _arm_tick(self) -> None:
         wall = time.time()
@@ -208,6 +219,7 @@ class Loop:
     def _find_running(self) -> None:
         self._running = [(lane, one, one.cursor) for lane in self._lanes.values() for one in lane.accounts.values()]
         self._users = [source for _, _, source in self._running if isinstance(source, Users)]
+        self._warm_s = min((lane.warm_up.ends_s(lane.accounts) for lane in self._lanes.values()), default=inf)
         origins = [origin for lane in self._lanes.values() for origin in lane.origins.values()]
         self._stamped = not self._users and all(origin.tls is None for origin in origins)
 

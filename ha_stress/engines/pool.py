@@ -45,15 +45,16 @@ class EngineDied(HaStressError):
 class EngineReport:
     """What one engine accounted for in one revision of one task since its last report about it.
 
-    `second` is the Unix second at which it was cut; the histograms are HdrHistogram V2 blobs in microseconds, of
-    completed requests only (failures are in the counters). Exchange engines are numbered after the fast ones. `requests`
-    are the figures by name, where there are several.
+    `second` is the Unix second at which it was cut, `warm_up` whether all of it was due in the warm-up. The histograms are
+    HdrHistogram V2 blobs in microseconds, of completed requests only (failures are in the counters). Exchange engines are
+    numbered after the fast ones. `requests` are the figures by name, where there are several.
     """
 
     engine: int
     task: str
     revision: int
     second: int
+    warm_up: bool
     counters: Counters
     response_us: bytes
     service_us: bytes
@@ -204,6 +205,7 @@ class EnginePool:
             task=message["task"],
             revision=message["revision"],
             second=message["second"],
+            warm_up=message["warm_up"],
             counters=Counters(**message["counters"]),
             response_us=response_us,
             service_us=service_us,

@@ -9,15 +9,17 @@ from typing import Any, Generic, Protocol, TypeVar
 from ha_stress.base.limits import ENGINE_LANES_REMEMBERED_MAX
 from ha_stress.engines.account import Account
 from ha_stress.engines.clock import of_wall
+from ha_stress.engines.warm_up import WarmUp
 from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.schedule import Part, TaskShare
 
 
 class Running(Protocol):
     """What a roster knows of a lane. `parked` are the sources of its settled revisions,
-    `accounts` those of the others, by number."""
+    `accounts` those of the others, by number; those that count what is left of the warm-up are in `warm_up.ending`."""
 
     started_s: float
+    warm_up: WarmUp
     parked: dict[int, Any]
     accounts: dict[int, Account]
 
@@ -62,9 +64,9 @@ class Roster(Generic[L]):
         self.blobs = {digest: data for digest, data in self.blobs.items() if digest in needed}
 
     def accounts(self) -> list[Account]:
-        return [account for lane in self.lanes.values() for account in lane.accounts.values()]
+        return [one for lane in self.lanes.values() for one in (*lane.warm_up.ending, *lane.accounts.values())]
 
     @property
     def busy(self) -> bool:
         """Whether any revision is not settled."""
-        return any(lane.accounts for lane in self.lanes.values())
+        return bool(self.accounts())

@@ -18,16 +18,16 @@ from ha_stress.tasks.verdict import BUSY_CORE_SHARE, EngineUse
 _BUSY_US: Final = int(BUSY_CORE_SHARE * 1_000_000)
 
 
-def read_counted(connection: Connection, task_id: str, first: int) -> Counters:
-    """The sums of a task from a label on; failures are not told apart (all are under the name `failed`).
+def read_counted(connection: Connection, task_id: str) -> Counters:
+    """The sums of a task without its warm-up; failures are not told apart (all are under the name `failed`).
 
-    They are the ledger without the frames before that label, which are few: the warm-up's.
+    They are the ledger without the frames of the warm-up, which are few.
     """
     names = (*COUNTERS, "failed_total")
     sums = [func.coalesce(func.sum(frames.c[name]), 0).label(name) for name in names]
-    before = connection.execute(select(*sums).where(frames.c.task == task_id, frames.c.second < first)).one()
+    warm_up = connection.execute(select(*sums).where(frames.c.task == task_id, frames.c.warm_up)).one()
     total = add(row.counters for row in read_rows(connection, task_id))  # second, so that it is never less than those
-    numbers: dict[str, Any] = {name: getattr(total, name) - int(getattr(before, name)) for name in names}
+    numbers: dict[str, Any] = {name: getattr(total, name) - int(getattr(warm_up, name)) for name in names}
     failed = numbers.pop("failed_total")
     return Counters(**numbers, failed={"failed": failed})
 
@@ -54,9 +54,11 @@ def read_engine_use(connection: Connection, task_id: str, first: int, last: int)
 
 
 def seconds_of(pieces: Iterable[Piece]) -> list[Second]:
-    """Frames summed by label. Decodes their histograms: not to be called on a loop."""
+    """Frames summed by label, but for those of the warm-up. Decodes their histograms: not to be called on a loop."""
     parts: dict[int, list[Piece]] = {}
     for piece in pieces:
+        if piece.warm_up:
+            continue
         label = piece.place[0]  # the second that ends it
         parts.setdefault(label, []).append(piece)
     return [_second(label, some) for label, some in sorted(parts.items())]

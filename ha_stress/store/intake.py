@@ -96,6 +96,7 @@ def _frame_row(frame: Frame, written_epoch: int) -> dict[str, Any]:
         "engine": frame.engine,
         "epoch": frame.epoch,
         "second": frame.second,
+        "warm_up": frame.warm_up,
         **_counter_columns(frame.counters),
         "failed_total": frame.counters.failed_total,
         "response_us": frame.response_us,

@@ -45,6 +45,7 @@ class Piece:
     """What a series needs of one frame."""
 
     place: Place
+    warm_up: bool
     counters: Counters
     response_us: bytes
     service_us: bytes
@@ -142,6 +143,7 @@ def read_pieces(
     return [
         Piece(
             place=(row.second, row.node, row.incarnation, row.sequence),
+            warm_up=bool(row.warm_up),
             counters=counters_of(row),
             response_us=bytes(row.response_us),
             service_us=bytes(row.service_us),

@@ -168,9 +168,9 @@ class Store:
         adds them up."""
         return await self._read(series.read_pieces, task_id, after=after, until=until, limit=limit)
 
-    async def counted(self, task_id: str, *, first: int) -> Counters:
-        """The sums of a task from the Unix second `first` on; failures are under the one name `failed`."""
-        return await self._read(evidence.read_counted, task_id, first)
+    async def counted(self, task_id: str) -> Counters:
+        """The sums of a task without its warm-up; failures are under the one name `failed`."""
+        return await self._read(evidence.read_counted, task_id)
 
     async def engine_use(self, task_id: str, *, first: int, last: int) -> EngineUse:
         """How busy the engines of a task were in these Unix seconds."""

@@ -50,8 +50,8 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """Which labels count: `begin` is the first one after the warm-up. Rates are only asked of `full` seconds, in which the
-    schedule was under way all the time: (first, last) label, last None while it has no end."""
+    """Which labels count: `begin` is the first that may hold what was due after the warm-up. Rates are only asked of `full`
+    seconds, in which the schedule was under way all the time: (first, last) label, last None while it has no end."""
 
     begin: int
     full: tuple[int, int | None]
@@ -98,16 +98,14 @@ class Packed:
 
 def stretch_of(started_at: float, duration_s: float | None, warm_up_s: float) -> Stretch:
     counted_at = started_at + warm_up_s
-    begin = ceil(counted_at) + 1 if warm_up_s else floor(started_at) + 1
     last = None if duration_s is None else floor(started_at + duration_s)
-    return Stretch(begin=begin, full=(ceil(counted_at) + 1, last))
+    return Stretch(begin=floor(counted_at) + 1, full=(ceil(counted_at) + 1, last))
 
 
 def measured_s(started_at: float, duration_s: float | None, warm_up_s: float, last_label: float) -> float:
     """How long the part of the schedule was that the counters up to `last_label` can speak of."""
-    begin = ceil(started_at + warm_up_s) if warm_up_s else started_at
     end = last_label if duration_s is None else min(last_label, started_at + duration_s)
-    return max(0.0, end - begin)
+    return max(0.0, end - (started_at + warm_up_s))
 
 
 # Figures.
@@ -211,8 +209,8 @@ def totals_of(
     service: Distribution,
     requests: Mapping[str, RequestFigures] | None = None,
 ) -> Totals:
-    """A run up to the label `newest`. `counted` are the sums after the warm-up (see `Stretch.begin`); None: there is none,
-    and the rows say it all. The distributions are the merged ones of the task: those of the warm-up never were recorded."""
+    """A run up to the label `newest`. `counted` are the sums without the warm-up; None: there is none, and the rows say it
+    all. The distributions are the merged ones of the task: those of the warm-up never were recorded."""
     rows = list(rows)
     lasted_s = measured_s(plan.started_at, plan.duration_s, warm_up_s, newest)
     return Totals(

@@ -60,8 +60,9 @@ class Frame:
 
     Identity is (node, incarnation, sequence): committed once, however often it is sent. The histograms are
     HdrHistogram V2 blobs (base64) in microseconds, or empty. `second` is the Unix second that ends what it
-    counts: what happened from second - 1 to second. (Latencies belong to the answers that came then.) `requests` are its
-    figures by name, of a mix or a scenario; a task of one request has none.
+    counts: what happened from second - 1 to second. (Latencies belong to the answers that came then.) `warm_up` says that
+    all of it was due in the warm-up of the task, whenever it was answered: it is in the books, and thresholds do not see
+    it. `requests` are its figures by name, of a mix or a scenario; a task of one request has none.
     """
 
     node: str
@@ -73,6 +74,7 @@ class Frame:
     engine: int
     second: int
     counters: Counters
+    warm_up: bool = False
     response_us: bytes = b""
     service_us: bytes = b""
     requests: Mapping[str, RequestFigures] = field(default_factory=dict)

@@ -134,5 +134,5 @@ class Outbox:
                     return
 
 
-def _kind(frame: Frame) -> tuple[str, int, int]:
-    return frame.task, frame.revision, frame.engine
+def _kind(frame: Frame) -> tuple[str, int, int, bool]:
+    return frame.task, frame.revision, frame.engine, frame.warm_up

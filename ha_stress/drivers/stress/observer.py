@@ -158,7 +158,7 @@ class Observer:
         rows = self._intake.rows.get(spec.id, ())
         blobs = await store.latencies(spec.id) if whole else (b"", b"")
         requests = await store.requests(spec.id) if any(one.request for one in whole) else {}
-        counted = await store.counted(spec.id, first=stretch.begin) if spec.warm_up_s and whole else None
+        counted = await store.counted(spec.id) if spec.warm_up_s and whole else None
 
         def broken() -> dict[str, dict[str, Any]]:
             response, service = (distribution([blob]) for blob in blobs)

@@ -191,6 +191,7 @@ class StressWorker(WorkNodeDriver):
             revision=report.revision,
             engine=report.engine,
             second=report.second,
+            warm_up=report.warm_up,
             counters=report.counters,
             response_us=report.response_us,
             service_us=report.service_us,

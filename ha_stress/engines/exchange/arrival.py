@@ -82,7 +82,7 @@ class Arrival:
             tally.wrong += 1
             for text in wrong:
                 tally.failed_checks[text] += 1
-        if self.due_s >= tally.measured_from_s:
+        if tally.measured:
             if not tally.closed_model:
                 tally.response.record(int((moment - self.due_s) * 1e6))
             tally.service.record(int((moment - self.sent_s) * 1e6))

@@ -16,6 +16,7 @@ from ha_stress.engines.exchange.reach import Traffic
 from ha_stress.engines.exchange.reasons import Failed, first_of, kind_of
 from ha_stress.engines.pacing import Cursor
 from ha_stress.engines.users import User, Users
+from ha_stress.engines.warm_up import WarmUp
 from ha_stress.tasks.checking import Compiled
 from ha_stress.tasks.protocols import requests_of
 from ha_stress.tasks.request_names import names_of
@@ -62,6 +63,7 @@ class Lane:
         self.accounts: dict[int, Account] = {}
         self.parked = parked
         self.started_s = started_s
+        self.warm_up = WarmUp(started_s + share.warm_up_s) if share.warm_up_s else WarmUp()
         self.under_way: set[Arrival] = set()
         self._overdue: set[Arrival] = set()
         self._stubborn: dict[Arrival, User | None] = {}  # settled, and the code still runs; its user, until he is told
@@ -94,7 +96,7 @@ class Lane:
                     part.revision,
                     source,
                     checks=self._checks,
-                    measured_from_s=self.started_s + self._share.warm_up_s,
+                    measured=self.warm_up.over_for(source, now()),
                     closed_model=isinstance(source, Users),
                     names=self._names,
                 )
@@ -124,8 +126,10 @@ class Lane:
             source.close_here()
 
     def settle(self) -> list[Account]:
-        """Take out the revisions that are closed and fully accounted; their cursors are remembered."""
-        return self._park([account for account in self.accounts.values() if account.settled])
+        """Take out the revisions that are closed and fully accounted (their cursors are remembered), and what is over of
+        the warm-up."""
+        settled = self.warm_up.settled()
+        return settled + self._park([account for account in self.accounts.values() if account.settled])
 
     def cancel(self) -> list[Account]:
         """The task was taken away: whatever is under way or waiting is counted as failed, now, however long its code
@@ -138,7 +142,7 @@ class Lane:
             user.users.answered(user, now())
         self._stubborn.clear()
         self.close()
-        return self._park(list(self.accounts.values()))
+        return self.warm_up.take_all() + self._park(list(self.accounts.values()))
 
     def close(self) -> None:
         for exchange in self.exchanges:
@@ -203,7 +207,7 @@ class Lane:
                 user.iteration += 1
                 self._begin(Arrival(account, self._tally(account, number), now(), number, user))
             return
-        for due_s, number in source.take_numbered(moment, BURST_MAX):
+        for due_s, number in source.take_numbered(self.warm_up.due_by(account, moment), BURST_MAX):
             if len(self.under_way) + len(self._stubborn) >= self._share.in_flight_max:
                 account.dropped += 1
             else:

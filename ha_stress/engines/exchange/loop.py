@@ -96,6 +96,8 @@ class Loop:
         """Begin what is due at `moment`; returns when more will be."""
         wake_s, closing = inf, False
         for lane in self._lanes.values():
+            if moment >= lane.warm_up.until_s:
+                lane.warm_up.end(lane.accounts, moment)
             for account in lane.accounts.values():
                 if account.cursor.due_s <= moment:
                     lane.fire(account, moment)

@@ -117,7 +117,7 @@ class Play:
         if not self._loaded.is_set():
             await self._loaded.wait()
         arrival.begin()
-        steps = arrival.steps = Steps(arrival.account, measured=arrival.due_s >= arrival.account.measured_from_s)
+        steps = arrival.steps = Steps(arrival.account)
         if self._code is None:
             why = "" if self._problem is None else f"{type(self._problem).__name__}: {words_of(self._problem)}"
             raise Failed(failures.SCENARIO, f"the scenario cannot be loaded: {why}") from self._problem

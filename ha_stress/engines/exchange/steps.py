@@ -22,12 +22,11 @@ from ha_stress.tasks.request_names import clean
 
 
 class Steps:
-    """Those of one run. `within` are the names of the steps that the author is in; `measured`: it is not in the warm-up."""
+    """Those of one run. `within` are the names of the steps that the author is in."""
 
-    def __init__(self, account: Account, *, measured: bool) -> None:
+    def __init__(self, account: Account) -> None:
         self.within: list[str] = []
         self.answered: Tally | None = None  # of the latest answer, of which no check has failed yet
-        self.measured = measured
         self.under_way: set[Step] = set()
         self._account = account
 
@@ -72,7 +71,7 @@ class Step:
             return
         self._tally.completed += 1
         self._steps.answered = self._tally
-        if self._steps.measured:
+        if self._tally.measured:
             self._tally.service.record(int((now() - self._sent_s) * 1e6))
 
     def fail(self, kind: str) -> None:

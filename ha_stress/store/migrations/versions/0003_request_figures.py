@@ -1,4 +1,4 @@
-"""Figures by name of the requests of a mix or a scenario."""
+"""Figures by name of the requests of a mix or a scenario; which frames are of the warm-up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("frames", sa.Column("warm_up", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.create_index("ix_frames_task_warm_up", "frames", ["task", "warm_up"])
     op.create_table(
         "request_figures",
         sa.Column("task", sa.Text, nullable=False),
