@@ -31,7 +31,7 @@ from sqlalchemy import (
 from ha_stress.tasks.ledger import COUNTERS
 
 #: The newest migration script. Kept here so that a start with an up-to-date database needs no Alembic.
-HEAD: Final = "0003"
+HEAD: Final = "0002"
 
 metadata = MetaData(
     naming_convention={

@@ -1,4 +1,5 @@
-"""Counters of checks, connections and processor time; large bodies and data, stored once."""
+"""Counters of checks, connections and processor time; which frames are of the warm-up; figures by name of the requests of a
+mix or a scenario; large bodies and data, stored once."""
 
 from __future__ import annotations
 
@@ -26,6 +27,22 @@ def upgrade() -> None:
         sa.Column("data", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_blobs"),
+    )
+    op.add_column("frames", sa.Column("warm_up", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.create_index("ix_frames_task_warm_up", "frames", ["task", "warm_up"])
+    op.create_table(
+        "request_figures",
+        sa.Column("task", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("place", sa.BigInteger, nullable=False),
+        sa.Column("started", sa.BigInteger, nullable=False),
+        sa.Column("completed", sa.BigInteger, nullable=False),
+        sa.Column("wrong", sa.BigInteger, nullable=False),
+        sa.Column("failed", sa.JSON, nullable=False),
+        sa.Column("statuses", sa.JSON, nullable=False),
+        sa.Column("service_us", sa.LargeBinary, nullable=False),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("task", "name", name="pk_request_figures"),
     )
 
 
