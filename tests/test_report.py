@@ -243,6 +243,12 @@ def test_the_page_loads_nothing_and_every_plot_is_well_formed() -> None:
         assert name in page.ids
 
 
+def test_a_last_moment_of_the_schedule_does_not_count_as_a_second_of_it() -> None:
+    course = [stretch(SECOND + n, [1000] * 100) for n in range(10)]
+    late = page_of(run_of([*course, stretch(SECOND + 10, [])], duration_s=10.0, started_at=SECOND + 0.016))
+    assert "Sent per second</dt><dd>100<small>of 100 due, on average" in late
+
+
 def test_in_the_closed_model_there_is_one_latency_and_no_target() -> None:
     text = page_of(run_of(users=5, rate=0.0, think_time_s=0.5))
     assert len(re.findall("<svg", text)) == 6  # rate, response and percentiles, wide and narrow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from math import inf
 from typing import Any
 
 from ha_stress.report import words
@@ -12,6 +13,7 @@ from ha_stress.report.command import load_of
 from ha_stress.report.html.tables import Cell, bar, section, table, tile, word
 from ha_stress.report.html.view import View
 from ha_stress.report.run import Run
+from ha_stress.report.target import scheduled_s
 
 _TONE = {Outcome.PASSED: "good", Outcome.FAILED: "bad", Outcome.UNKNOWN: "plain"}
 _WORD = {Outcome.UNKNOWN: "not judged"}
@@ -40,7 +42,8 @@ def tiles(view: View) -> str:
     task = view.run.task
     books, latency = task["books"], task["latency"]
     bad = books["intended"] - books["completed"] + int(books.get("wrong") or 0)
-    due_s = sum(view.covered) or 1.0
+    # The last stretch may hold next to nothing of the schedule, and counts as a whole one in the plots.
+    due_s = min(sum(view.covered), scheduled_s(task) or inf) or 1.0
     sent = words.rate(books["started"] / due_s)
     asked = f"{task['users']} users" if task.get("users") else f"of {words.rate(books['intended'] / due_s)} due"
     found = [
