@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 
 from ha_stress.base.errors import ConfigError
 from ha_stress.cli import files
+from ha_stress.cli.client import Client
 from ha_stress.cli.files import read_bounded, read_standard_input, read_text
 from ha_stress.cli.main import main
 from ha_stress.cli.output import Lasting
-from ha_stress.cli.run_outputs import check_outputs
+from ha_stress.cli.run_outputs import check_outputs, write_outputs
 from ha_stress.report import write_all
 from tests.test_report_story import run_with_a_death
 
@@ -133,6 +135,18 @@ def test_a_report_that_cannot_be_written_does_not_keep_the_others_from_it() -> N
     written, problems = write_all(run, {"html": Path("/dev/full"), "csv": Path("a.csv"), "hgrm": Path("a.hgrm")})
     assert [path.name for path in written] == ["a.csv", "a.hgrm", "a.service.hgrm"]
     assert problems == ["the report /dev/full cannot be written: No space left on device"]
+
+
+def test_a_report_that_nobody_answers_for_takes_nothing_from_the_verdict_and_from_the_next_one() -> None:
+    tasks = [{"id": "t-1", "name": "one"}, {"id": "t-2", "name": "two"}]
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with Client([f"http://127.0.0.1:{nobody.getsockname()[1]}"]) as client:
+            written, problems = write_outputs(client, tasks, {"csv": Path("a.csv")})
+    assert written == []
+    assert [problem.split(": ")[0] for problem in problems] == [
+        f"the report of {name} cannot be made" for name in ("one", "two")
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -337,8 +337,8 @@ def test_a_schema_that_requires_itself_has_no_example_and_an_optional_one_ends()
 
 def test_yaml_dates_stay_text_and_what_is_neither_json_nor_yaml_is_refused() -> None:
     assert parse_description("x", "a: 2024-02-03\nb: 1") == {"a": "2024-02-03", "b": 1}
-    words = "[NO, yes, on, 12:30, 010, true, False, 7, -7, 1.5, 1e3, .5, 0x1F, null]"
-    expected = ["NO", "yes", "on", "12:30", "010", True, False, 7, -7, 1.5, 1000.0, 0.5, 31, None]
+    words = "[NO, yes, on, 12:30, 010, true, False, 7, -7, 1.5, 1e3, .5, 0x1F, null, =]"
+    expected = ["NO", "yes", "on", "12:30", "010", True, False, 7, -7, 1.5, 1000.0, 0.5, 31, None, "="]
     assert parse_description("x", f"yes: {words}") == {"yes": expected}
     for text in ("{", "a: [", "a: !!python/object:os.system x"):
         with pytest.raises(ConfigError, match="x: not "):

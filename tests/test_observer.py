@@ -210,6 +210,32 @@ async def test_windows_are_not_looked_at_again_before_ten_times_as_long_as_it_to
     assert [one and one.value for one in found] == [0.0, again], "nothing came in the seconds that were looked at first"
 
 
+async def test_one_slow_look_at_windows_does_not_hold_those_of_other_tasks(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with small_cluster(redis_url, "slow", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        await recorded(node.store, SLIDING[1])
+        windows, record = LiveWindows(node.store), await node.store.task("t")
+        other = replace(record, spec=replace(record.spec, id="u"))
+        stretch = Stretch(begin=int(BEGAN) + 1, full=(int(BEGAN) + 1, None))
+        asked, real = trio.Event(), node.store.series
+
+        async def slow(task_id: str, **kwargs: Any) -> Any:
+            if task_id == "u":
+                asked.set()
+                await trio.sleep_forever()
+            return await real(task_id, **kwargs)
+
+        monkeypatch.setattr(node.store, "series", slow)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(windows.worst, other, stretch, int(BEGAN) + 10)
+            await asked.wait()
+            with trio.fail_after(5):
+                assert await windows.worst(record, stretch, int(BEGAN) + 10)
+            nursery.cancel_scope.cancel()
+
+
 async def test_a_run_of_which_nothing_came_is_not_passed(redis_url: str, tmp_path: Path) -> None:
     """Its holder died before its first report, or it never began."""
     async with small_cluster(redis_url, "nothing", tmp_path) as cluster:
@@ -229,13 +255,15 @@ async def test_a_run_of_which_nothing_came_is_not_passed(redis_url: str, tmp_pat
 
 
 @contextlib.asynccontextmanager
-async def watched(node: SmallNode, tasks: list[Task]) -> AsyncIterator[tuple[Observer, list[None]]]:
+async def watched(
+    node: SmallNode, tasks: list[Task], *, drained: bool = True
+) -> AsyncIterator[tuple[Observer, list[None]]]:
     """An observer at work, and a list that grows with each of its looks at all tasks."""
     node.learn(Mastership(epoch=1, node="a", incarnation=node.holder.incarnation, why="a test"))
     node.acting = True
     intake = Intake(node, node.record(), lambda: None)
     looks: list[None] = []
-    intake.rows["t"], intake.drained = await node.store.rows("t"), True
+    intake.rows["t"], intake.drained = await node.store.rows("t"), drained
 
     def asked() -> list[Task]:
         looks.append(None)
@@ -281,22 +309,94 @@ async def test_histograms_are_decoded_and_judged_in_threads_for_the_loop_renews_
     assert outcome["windows"]["worst"][SLIDING[1]][0] == 16, "looks and the end do not get into each other's way"
 
 
-async def test_a_look_that_ends_after_the_task_was_dropped_leaves_nothing_behind(
+@pytest.mark.parametrize("successor", [False, True])
+async def test_the_verdict_is_of_all_frames_also_of_those_that_came_after_their_second_was_settled(
+    successor: bool, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that could not send for a while, beside others that could."""
+    monkeypatch.setattr(observing, "_PERIOD_S", 0.01)
+    monkeypatch.setattr(observing, "_KEEP_S", 0.0)
+    async with small_cluster(redis_url, f"late-{successor:d}", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        task = await recorded(node.store, *SLIDING, warm_up_s=0.5)
+        async with watched(node, [task]) as (observer, _):
+            await until(lambda: is_true("windows" in observer.found.get("t", {})), "a look is over")
+            windows = observer.found["t"]["windows"]
+            assert windows["until"] == int(BEGAN) + 6
+            late = [frame(90, 2, 5, 200.0), frame(91, 8, 10, 1.0), frame(92, 2, 1, 1.0, warm_up=True)]
+            await node.store.commit_frames(Mastership(epoch=1, node="a", incarnation="i", why="a test"), late, "")
+            if successor:
+                observer.forget("t")
+            outcome = await observer.finish(replace(task, outcome={"windows": windows}))
+    assert outcome["windows"]["worst"] == {
+        SLIDING[0]: [pytest.approx(200, rel=1e-3), int(BEGAN) + 1, int(BEGAN) + 2],
+        SLIDING[1]: [pytest.approx(58 / 3), int(BEGAN) + 6, int(BEGAN) + 8],
+    }
+
+
+async def test_nothing_is_settled_while_frames_are_known_to_be_on_their_way(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observing, "_PERIOD_S", 0.01)
     monkeypatch.setattr(observing, "_KEEP_S", 0.0)
-    async with small_cluster(redis_url, "dropped", tmp_path) as cluster:
+    async with small_cluster(redis_url, "undrained", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        async with watched(node, [await recorded(node.store, *SLIDING)], drained=False) as (observer, looks):
+            await until(lambda: is_true(len(looks) > 3), "some looks are over")
+            assert observer.found == {}
+
+
+async def test_a_rate_is_not_too_low_for_frames_of_the_newest_second_that_are_still_to_come(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """188 arrivals in 10 s, and one of the 11th: at least 189 / 11 a second and at most 189 / 10, whatever is asked."""
+    monkeypatch.setattr(observing, "_PERIOD_S", 0.01)
+    async with small_cluster(redis_url, "rate", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        task = await recorded(node.store, "rate>=18.5 abort", "rate<=18.85 abort")
+        assert task.plan is not None
+        more = [frame(90, 11, 1, 1.0)]
+        await node.store.commit_frames(Mastership(epoch=1, node="a", incarnation="i", why="a test"), more, "")
+        async with watched(node, [replace(task, plan=replace(task.plan, duration_s=99.0))]) as (observer, looks):
+            await until(lambda: is_true(len(looks) > 4), "some looks are over")
+            assert observer.found == {}
+
+
+@pytest.mark.parametrize(("limit", "uncovered"), [(206, 0), (210, 4)])
+async def test_what_is_uncovered_of_the_warm_up_does_not_count(
+    limit: int, uncovered: int, redis_url: str, tmp_path: Path
+) -> None:
+    """Of 108 arrivals of the warm-up a process that died has reported 90, of those behind it 98."""
+    async with small_cluster(redis_url, f"uncovered-{limit}", tmp_path) as cluster:
+        (node,) = await cluster.add("a")
+        task = await recorded(node.store, "uncovered<1", "intended>0", warm_up_s=4.5)
+        assert task.plan is not None
+        revision = replace(task.plan.newest, rate=24.0, limit=limit)
+        plan = replace(task.plan, revisions=(revision,), lost=(HOLDER,))
+        record = replace(await node.store.task("t"), plan=plan, status=Status.ENDED)
+        found = await told(node.store, record)
+    assert [one.observed for one in found.thresholds] == [uncovered, 98 + uncovered]
+    shares = [one.observed for one in found.validity if one.name == "uncovered"]
+    assert shares == [pytest.approx(uncovered / (98 + uncovered))]
+
+
+@pytest.mark.parametrize("held", ["series_span", "series"])
+async def test_a_look_that_ends_after_the_task_was_dropped_leaves_nothing_behind(
+    held: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "_PERIOD_S", 0.01)
+    monkeypatch.setattr(observing, "_KEEP_S", 0.0)
+    async with small_cluster(redis_url, f"dropped-{held}", tmp_path) as cluster:
         (node,) = await cluster.add("a")
         tasks = [await recorded(node.store, *SLIDING)]
-        asked, dropped, real = trio.Event(), trio.Event(), node.store.series_span
+        asked, dropped, real = trio.Event(), trio.Event(), getattr(node.store, held)
 
-        async def slow(task_id: str) -> Any:
+        async def slow(*args: Any, **kwargs: Any) -> Any:
             asked.set()
             await dropped.wait()
-            return await real(task_id)
+            return await real(*args, **kwargs)
 
-        monkeypatch.setattr(node.store, "series_span", slow)
+        monkeypatch.setattr(node.store, held, slow)
         async with watched(node, tasks) as (observer, looks):
             await asked.wait()
             tasks.clear()

@@ -18,7 +18,7 @@ from ha_stress.tasks.course import worst_of
 from ha_stress.tasks.distribution import Distribution
 from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.judging import Judgement, Observed, asked_for, judge, stretch_of, totals_of
-from ha_stress.tasks.ledger import Counters, Row
+from ha_stress.tasks.ledger import Row
 from ha_stress.tasks.spec import Status
 from ha_stress.tasks.thresholds import unit_of
 from ha_stress.tasks.verdict import EngineUse, Evidence, Verdict, verdict
@@ -35,7 +35,7 @@ class Measured:
     `worst` windows. `remark` says which ones, where it is not those that the module speaks of."""
 
     newest: int
-    counted: Counters | None
+    counted: Sequence[Row] | None
     engines: EngineUse
     worst: Mapping[str, Observed | None]
     remark: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -19,33 +20,38 @@ NOW_S: Final = 5
 _PAUSES: Final = 9
 
 
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What was seen of a task, and until when that will do. Who looks at it has the `turn`."""
+
+    turn: trio.Lock = field(default_factory=trio.Lock)
+    due: float = 0.0
+    worst: Mapping[str, Observed | None] | None = None
+
+
 class LiveWindows:
     """The worst of the sliding windows that end in the last seconds, of tasks that run. To look at wide ones takes a while,
     and callers ask again and again: most of the time they are told what was seen last."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turn = trio.Lock()
         self._threads = trio.CapacityLimiter(1)
-        self._seen: dict[
-            str, tuple[float, Mapping[str, Observed | None] | None]
-        ] = {}  # until when it will do, and what
+        self._seen: dict[str, _Seen] = {}
 
     async def worst(self, record: TaskRecord, stretch: Stretch, newest: int) -> Mapping[str, Observed | None] | None:
         """By threshold; None if there are too many frames in them."""
         if not any(one.window_s for one in record.spec.thresholds):
             return {}
-        async with self._turn:
-            due, seen = self._seen.pop(record.spec.id, (0.0, None))
+        self._seen[record.spec.id] = seen = self._seen.pop(record.spec.id, None) or _Seen()
+        while len(self._seen) > LIVE_WINDOWS_MAX:
+            del self._seen[next(iter(self._seen))]
+        async with seen.turn:
             began = trio.current_time()
-            if began >= due:
-                seen = await self._look(record, stretch, newest)
+            if began >= seen.due:
+                seen.worst = await self._look(record, stretch, newest)
                 ended = trio.current_time()
-                due = ended + _PAUSES * (ended - began)
-            self._seen[record.spec.id] = due, seen
-            while len(self._seen) > LIVE_WINDOWS_MAX:
-                del self._seen[next(iter(self._seen))]
-            return seen
+                seen.due = ended + _PAUSES * (ended - began)
+            return seen.worst
 
     async def _look(self, record: TaskRecord, stretch: Stretch, newest: int) -> Mapping[str, Observed | None] | None:
         course = course_of(record.spec.thresholds, newest - NOW_S, {})

@@ -21,7 +21,8 @@ _WORDS: Final = (
         "-+.0123456789",
     ),
 )
-_OURS: Final = ("timestamp", *(kind for kind, _, _ in _WORDS))
+#: What PyYAML would make of bare words, and YAML 1.2 does not: dates, and "=" (of which it then makes nothing at all).
+_OURS: Final = ("timestamp", "value", *(kind for kind, _, _ in _WORDS))
 
 
 def read_import(name: str) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ha_stress.base.errors import ConfigError
+from ha_stress.base.errors import ConfigError, HaStressError
 
 if TYPE_CHECKING:
     from ha_stress.cli.client import Client
@@ -61,7 +61,12 @@ def write_outputs(
     problems: list[str] = []
     for number, task in enumerate(tasks if outputs else ()):
         own = {kind: named(path, str(task["name"]), number) for kind, path in outputs.items()}
-        some, failed = write_all(gather(client, task["id"]), outputs if len(tasks) == 1 else own)
+        try:
+            found = gather(client, task["id"])
+        except HaStressError as error:  # what the run is worth is known, and said, all the same
+            problems.append(f"the report of {task['name']} cannot be made: {error}")
+            continue
+        some, failed = write_all(found, outputs if len(tasks) == 1 else own)
         written += some
         problems += failed
     return written, problems

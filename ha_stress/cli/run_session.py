@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from ha_stress.base.errors import Conflict, NotFound, Unavailable
+from ha_stress.base.limits import ERRAND_S_MAX
 from ha_stress.cli.client import Client
 from ha_stress.cli.live import Live, LiveTask
 
@@ -78,15 +79,14 @@ class Session:
                 interrupted = True
                 self.live.note = "stopping: what is under way is still counted; Ctrl-C again gives up"
                 self._stop(created)
-                self._watch(time.monotonic() + max(task.wanted["timeout_s"] for task in self.live.tasks) + _SETTLE_S)
+                self._watch(time.monotonic() + max(after_s(task) for task in self.live.tasks))
             except Exception:
                 self._stop(created)  # one of several tasks was refused: the others shall not go on without it
                 raise
         return Found(tasks=tuple(dict(task.found) for task in self.live.tasks if task.found), interrupted=interrupted)
 
     def _deadline_s(self) -> float:
-        longest_s: float = max(task.duration_s + task.wanted["timeout_s"] for task in self.live.tasks)
-        return self._began + longest_s + _SETTLE_S
+        return self._began + max(task.duration_s + after_s(task) for task in self.live.tasks)
 
     def _stop(self, created: Sequence[str]) -> None:
         for task in created:
@@ -134,3 +134,9 @@ class Session:
         else:
             self._unavailable_since = None
             self.live.trouble = ""
+
+
+def after_s(task: LiveTask) -> float:
+    """How long a task may take besides its duration."""
+    errands_s = 2 * ERRAND_S_MAX if task.wanted.get("scenario") else 0.0  # its setup and its teardown
+    return float(task.wanted["timeout_s"]) + errands_s + _SETTLE_S

@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Row as SqlRow
 
 from ha_stress.store.reading import read_rows
 from ha_stress.store.schema import frames, ledger
 from ha_stress.store.series import Piece
 from ha_stress.tasks.distribution import Sum
 from ha_stress.tasks.judging import Packed, Second
-from ha_stress.tasks.ledger import COUNTERS, Counters, add
+from ha_stress.tasks.ledger import COUNTERS, Counters, Row, add
+from ha_stress.tasks.schedule import Holder
 from ha_stress.tasks.verdict import BUSY_CORE_SHARE, EngineUse
 
+_SUMMED: Final = (*COUNTERS, "failed_total")
 _BUSY_US: Final = int(BUSY_CORE_SHARE * 1_000_000)
 
 
-def read_counted(connection: Connection, task_id: str) -> Counters:
-    """The sums of a task without its warm-up; failures are not told apart (all are under the name `failed`).
+def read_counted(connection: Connection, task_id: str) -> list[Row]:
+    """The ledger of a task without its warm-up; failures are not told apart (all are under the name `failed`).
 
-    They are the ledger without the frames of the warm-up, which are few.
+    It is the ledger without the frames of the warm-up, which are few.
     """
-    names = (*COUNTERS, "failed_total")
-    sums = [func.coalesce(func.sum(frames.c[name]), 0).label(name) for name in names]
-    warm_up = connection.execute(select(*sums).where(frames.c.task == task_id, frames.c.warm_up)).one()
-    total = add(row.counters for row in read_rows(connection, task_id))  # second, so that it is never less than those
-    numbers: dict[str, Any] = {name: getattr(total, name) - int(getattr(warm_up, name)) for name in names}
+    key = (frames.c.revision, frames.c.node, frames.c.incarnation)
+    sums = [func.sum(frames.c[name]).label(name) for name in _SUMMED]
+    query = select(*key, *sums).where(frames.c.task == task_id, frames.c.warm_up).group_by(*key)
+    warm_up = {(one.revision, Holder(one.node, one.incarnation)): one for one in connection.execute(query)}
+    rows = read_rows(connection, task_id)  # second, so that it is never less than those
+    return [_without(row, warm_up.get((row.revision, row.holder))) for row in rows]
+
+
+def _without(row: Row, warm_up: SqlRow[Any] | None) -> Row:
+    numbers = {name: getattr(row.counters, name) - int(getattr(warm_up, name, 0)) for name in _SUMMED}
     failed = numbers.pop("failed_total")
-    return Counters(**numbers, failed={"failed": failed})
+    return replace(row, counters=Counters(**numbers, failed={"failed": failed}))
+
+
+def read_frame_count(connection: Connection, task_id: str, first: int, last: int) -> int:
+    """How many frames there are under the labels from `first` to `last`, without those of the warm-up."""
+    mine = (frames.c.task == task_id, frames.c.second >= first, frames.c.second <= last, ~frames.c.warm_up)
+    return connection.execute(select(func.count()).select_from(frames).where(*mine)).scalar_one()
 
 
 def read_engine_use(connection: Connection, task_id: str, first: int, last: int) -> EngineUse:
@@ -71,6 +86,7 @@ def _second(label: int, pieces: list[Piece]) -> Second:
         service.add(piece.service_us)
     return Second(
         label=label,
+        frames=len(pieces),
         counters=add(piece.counters for piece in pieces),
         response=Packed(response.distribution()),
         service=Packed(service.distribution()),

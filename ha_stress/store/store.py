@@ -31,7 +31,7 @@ from ha_stress.store.records import Committed, TaskRecord
 from ha_stress.store.series import Piece, Place, Span
 from ha_stress.tasks.caps import NO_CAPS, RateCaps
 from ha_stress.tasks.figures import RequestFigures
-from ha_stress.tasks.ledger import Counters, Frame, Row
+from ha_stress.tasks.ledger import Frame, Row
 from ha_stress.tasks.schedule import Plan
 from ha_stress.tasks.spec import Status, TaskSpec
 from ha_stress.tasks.verdict import EngineUse
@@ -168,9 +168,13 @@ class Store:
         adds them up."""
         return await self._read(series.read_pieces, task_id, after=after, until=until, limit=limit)
 
-    async def counted(self, task_id: str) -> Counters:
-        """The sums of a task without its warm-up; failures are under the one name `failed`."""
+    async def counted(self, task_id: str) -> list[Row]:
+        """The ledger of a task without its warm-up; failures are under the one name `failed`."""
         return await self._read(evidence.read_counted, task_id)
+
+    async def frame_count(self, task_id: str, *, first: int, last: int) -> int:
+        """How many frames there are under these labels, without those of the warm-up."""
+        return await self._read(evidence.read_frame_count, task_id, first, last)
 
     async def engine_use(self, task_id: str, *, first: int, last: int) -> EngineUse:
         """How busy the engines of a task were in these Unix seconds."""

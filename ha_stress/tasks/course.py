@@ -2,7 +2,7 @@
 
 Windows of one width are one sum that moves on, a second at a time: what comes in is added, what falls out is taken away.
 Frames of a second may come late: windows that end in the newest seconds are looked at again each time, and only once they
-are older than LATE_S they are *settled*:
+are older than LATE_S they are *settled* (what comes even later is found by the number of `frames`, at the end):
 
     label      ... 101 102 103 104 105 106 107
                              |           |   newest: its frames are only just coming in
@@ -91,10 +91,12 @@ def _add(counts: dict[int, int], more: Iterable[tuple[int, int]], sign: int) -> 
 
 @dataclass(slots=True, kw_only=True)
 class Course:
-    """The sliding thresholds of one task, over all that is settled. `until` is the last settled label."""
+    """The sliding thresholds of one task, over all that is settled. `until` is the last settled label, `frames` is how many
+    frames of what counts there were up to it."""
 
     thresholds: tuple[Threshold, ...]
     until: int
+    frames: int = 0
     worst: dict[str, Observed] = field(default_factory=dict)
     seconds: dict[int, Second] = field(default_factory=dict)
     _settled: dict[int, Window] = field(default_factory=dict)  # by width, each ends with `until`
@@ -124,6 +126,7 @@ class Course:
             found = worst(threshold, (before, *(one for one in recent[threshold.text] if one.last <= settled)))
             if found is not None:
                 self.worst[threshold.text] = found
+        self.frames += sum(second.frames for label, second in self.seconds.items() if self.until < label <= settled)
         self.until = settled
         for label in [label for label in self.seconds if label + self.width <= self.until]:
             del self.seconds[label]
@@ -159,13 +162,19 @@ def _counts(threshold: Threshold, window: Window, stretch: Stretch) -> bool:
 def course_of(thresholds: Sequence[Threshold], begin: int, stored: Mapping[str, Any]) -> Course:
     """Where a master before this one has left off (`stored`, see `stored_of`), or at the first label that counts."""
     sliding = {threshold.text: threshold for threshold in thresholds if threshold.window_s is not None}
-    return Course(thresholds=tuple(sliding.values()), until=int(stored.get("until", begin - 1)), worst=worst_of(stored))
+    return Course(
+        thresholds=tuple(sliding.values()),
+        until=int(stored.get("until", begin - 1)),
+        frames=int(stored.get("frames", 0)),
+        worst=worst_of(stored),
+    )
 
 
 def stored_of(course: Course) -> dict[str, Any]:
     """The inverse, as JSON."""
     return {
         "until": course.until,
+        "frames": course.frames,
         "worst": {text: [one.value, one.first, one.last] for text, one in course.worst.items()},
     }
 

@@ -18,7 +18,7 @@ from ha_stress.tasks.buckets import highest_of, lowest_of
 from ha_stress.tasks.checks import COMPARE
 from ha_stress.tasks.distribution import Distribution, distribution
 from ha_stress.tasks.figures import RequestFigures
-from ha_stress.tasks.ledger import Counters, Row, add, books
+from ha_stress.tasks.ledger import Counters, Row, add, missing
 from ha_stress.tasks.schedule import Plan
 from ha_stress.tasks.thresholds import COUNTS, Threshold, latency_of
 
@@ -27,10 +27,11 @@ Counts = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
-    """What was reported under one label by all engines together. Of latencies (index, count)."""
+    """What was reported under one label by all engines together, in so many `frames`. Of latencies (index, count)."""
 
     label: int
     counters: Counters
+    frames: int = 1
     response: Iterable[tuple[int, int]] = ()
     service: Iterable[tuple[int, int]] = ()
 
@@ -203,24 +204,33 @@ def totals_of(
     warm_up_s: float,
     rows: Iterable[Row],
     *,
-    counted: Counters | None,
+    counted: Iterable[Row] | None,
     newest: float,
     response: Distribution,
     service: Distribution,
     requests: Mapping[str, RequestFigures] | None = None,
 ) -> Totals:
-    """A run up to the label `newest`. `counted` are the sums without the warm-up; None: there is none, and the rows say it
+    """A run up to the label `newest`. `counted` are the rows without the warm-up; None: there is none, and the rows say it
     all. The distributions are the merged ones of the task: those of the warm-up never were recorded."""
     rows = list(rows)
+    counted = rows if counted is None else list(counted)
     lasted_s = measured_s(plan.started_at, plan.duration_s, warm_up_s, newest)
     return Totals(
-        counters=add(row.counters for row in rows) if counted is None else counted,
-        uncovered=books(plan, rows).uncovered,
+        counters=add(row.counters for row in counted),
+        uncovered=_uncovered(plan, warm_up_s, rows, counted),
         measured_s=lasted_s,
         response=counts_of(response),
         service=counts_of(service),
         requests={name: _of_one_name(one, lasted_s) for name, one in (requests or {}).items()},
     )
+
+
+def _uncovered(plan: Plan, warm_up_s: float, rows: Sequence[Row], counted: Sequence[Row]) -> int:
+    """Of what was due behind the warm-up. Where that ends is a matter of rounding: never more than is missing at all."""
+    if not plan.lost:
+        return 0
+    gaps, behind = missing(plan, rows), missing(plan, counted, after_s=warm_up_s)
+    return sum(min(gap, behind.get(where, 0)) for where, gap in gaps.items() if where[1] in plan.lost)
 
 
 def _of_one_name(figures: RequestFigures, lasted_s: float) -> Totals:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from ha_stress.tasks.figures import RequestFigures
-from ha_stress.tasks.schedule import Holder, Plan, owned_below
+from ha_stress.tasks.schedule import Holder, Plan, due_before, owned_below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,16 +133,19 @@ def add(counters: Iterable[Counters]) -> Counters:
     return Counters(**sums)
 
 
-def missing(plan: Plan, rows: Iterable[Row]) -> dict[tuple[int, Holder], int]:
+def missing(plan: Plan, rows: Iterable[Row], *, after_s: float = 0.0) -> dict[tuple[int, Holder], int]:
     """Planned arrivals of closed revisions that nobody has accounted for yet, by (revision, holder).
 
-    Zero entries are left out. For a holder that is alive this is work still to come, for a lost one it is uncovered.
+    With `after_s` those that are due from then on, which then is all that the `rows` count. Zero entries are left out. For
+    a holder that is alive this is work still to come, for a lost one it is uncovered.
     """
     accounted = {(row.revision, row.holder): row.counters.intended for row in rows}
     gaps: dict[tuple[int, Holder], int] = {}
     for revision in plan.revisions:
+        limit, modulus = revision.limit or 0, len(revision.table)
+        before = min(limit, due_before(revision, after_s)) if revision.at_s < after_s else 0
         for holder, slots in revision.slots_by_holder().items():
-            want = owned_below(slots, len(revision.table), revision.limit or 0)
+            want = owned_below(slots, modulus, limit) - owned_below(slots, modulus, before)
             gap = want - accounted.get((revision.number, holder), 0)
             if gap > 0:
                 gaps[revision.number, holder] = gap

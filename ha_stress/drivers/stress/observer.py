@@ -10,7 +10,7 @@ the epoch, before anything follows from it. Histograms are decoded and judged in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import Any, Final
 
@@ -77,7 +77,7 @@ class Observer:
         while True:
             await self._node.wait_may_act()
             tasks, infos = list(self._tasks()), self._infos()
-            for ended in self._watched.keys() - {task.spec.id for task in tasks}:
+            for ended in (self._watched.keys() | self.found.keys()) - {task.spec.id for task in tasks}:
                 self.forget(ended)
             for task in tasks:
                 if task.plan is not None:
@@ -100,6 +100,9 @@ class Observer:
         async with watched.lock:
             span = await store.series_span(task.spec.id)
             newest = span.newest_label if span is not None else stretch.begin - 1
+            seen = {"first": stretch.begin, "last": watched.course.until}
+            if watched.course.thresholds and await store.frame_count(task.spec.id, **seen) != watched.course.frames:
+                watched.course = course_of(task.spec.thresholds, stretch.begin, {})  # some came after they were settled
             await self._follow(watched, task, stretch, newest, final=True)
             use = await store.engine_use(task.spec.id, first=stretch.begin, last=newest)
             self._sample(watched, task.plan, self._infos())
@@ -121,13 +124,15 @@ class Observer:
         may_abort = any(one.abort for one in task.spec.thresholds)
         if "aborted" in task.outcome or not (watched.course.thresholds or may_abort):
             return
+        if not self._intake.drained:  # some frames of the newest seconds are known to be missing
+            return
         async with watched.lock:
             span = await self._node.store.series_span(task.spec.id)
             if span is None or self._watched.get(task.spec.id) is not watched:  # its books were closed meanwhile
                 return
             stretch = stretch_of(plan.started_at, plan.duration_s, task.spec.warm_up_s)
             recent = await self._follow(watched, task, stretch, span.newest_label)
-            if may_abort and self._intake.drained:  # else some frames of these seconds are known to be missing
+            if may_abort:
                 await self._judge(watched, task, plan, stretch, span.newest_label, recent)
             if watched.course.thresholds and self._node.clock.now() >= watched.kept_at + _KEEP_S:
                 watched.kept_at = self._node.clock.now()
@@ -172,7 +177,11 @@ class Observer:
                 service=service,
                 requests=asked_for(whole, requests),
             )
-            judged = judge(whole, totals, {}, final=False)
+            # Of the newest second frames are still to come, for which no rate must be called too low.
+            before = replace(totals, measured_s=totals.measured_s - 1)
+            judged = [
+                judge([one], before if one.operator in (">", ">=") else totals, {}, final=False)[0] for one in whole
+            ]
             begun = {"started_at": plan.started_at, "measured_s": totals.measured_s}
             return breaches(judged, recent, spec.thresholds, newest=newest, **begun)
 
