@@ -11,6 +11,7 @@ import json
 import os
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 
 import trio
@@ -360,7 +361,8 @@ async def run_sentinel(
     stop: trio.Event | None = None,
 ) -> None:
     """Run a sentinel until `stop` is set. `on_ready` is told id, pid, mesh_port and http_url ("" for none)."""
-    with VoteFile(config.data_dir, config.id).claimed():
+    with ExitStack() as stack:
+        await trio.to_thread.run_sync(stack.enter_context, VoteFile(config.data_dir, config.id).claimed())
         await _run_alone(config, on_ready, trio.Event() if stop is None else stop)
 
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO, Final
 
 from ha_stress import log
 from ha_stress.base.errors import ConfigError, ProtocolError
 from ha_stress.base.limits import EPOCH_MAX
 from ha_stress.wire.codec import from_plain, to_plain
 from sentinel.effects import VoteState
+
+#: A predecessor that has ended may keep its lock for a moment: its disk or its host was slow to end as well.
+CLAIM_S: Final = 3.0
+_PAUSE_S: Final = 0.1
 
 _log = log.get("sentinel")
 
@@ -30,14 +36,14 @@ class VoteFile:
         self._sentinel = sentinel_id
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep other processes out for the block. ConfigError if one has the file. A disk that takes no lock keeps nobody
-        out, and is logged; no vote can be written there either."""
+    def claimed(self, within_s: float = CLAIM_S) -> Iterator[None]:
+        """Keep other processes out for the block. ConfigError if one has the file, and keeps it for so long. A disk that
+        takes no lock keeps nobody out, and is logged; no vote can be written there either."""
         with ExitStack() as stack:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 lock = stack.enter_context(open(self.path.with_suffix(".lock"), "w", encoding="utf-8"))
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(lock, time.monotonic() + within_s)
             except BlockingIOError:
                 raise ConfigError(
                     f"another process has the vote file {self.path}: stop it, or give this one an id of its own"
@@ -83,3 +89,14 @@ class VoteFile:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _lock(file: IO[str], deadline_s: float) -> None:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                raise
+        time.sleep(_PAUSE_S)

@@ -315,6 +315,17 @@ def test_with_a_short_timeout_the_next_address_still_gets_its_time(
         assert engine.run(arrivals("http://several.test/", 3, timeout_s=0.4)).completed == 3
 
 
+def test_an_address_that_refuses_at_once_ends_no_other_ones_time(
+    engine: EngineThread, monkeypatch: pytest.MonkeyPatch, black_hole: int
+) -> None:
+    """Regression: the time was over with the moment after which the second one was tried."""
+    broadcast = "127.255.255.255"  # ENETUNREACH, and no need to wait for it
+    resolves(monkeypatch, ("127.0.0.1", black_hole), (broadcast, black_hole))
+    begun = time.monotonic()
+    assert engine.run(arrivals("http://s.test/", 1, timeout_s=1)).failed == {failures.CONNECT_TIMEOUT: 1}
+    assert time.monotonic() - begun >= 1
+
+
 def test_a_name_of_which_no_address_answers_fails_by_what_was_found_last(
     engine: EngineThread, monkeypatch: pytest.MonkeyPatch, black_hole: int
 ) -> None:

@@ -91,6 +91,27 @@ async def test_what_is_due_in_the_warm_up_is_of_it_also_if_it_fails_long_after()
         assert warm_up.under_way == rest.under_way == 0
 
 
+async def test_what_comes_after_the_end_of_the_warm_up_is_in_its_books_if_nothing_is_due_any_more() -> None:
+    asked_for, over = 0, trio.Event()
+
+    async def late(stream: trio.SocketStream) -> None:
+        nonlocal asked_for
+        while await stream.receive_some(65_536):
+            asked_for += 1
+            await over.wait()
+            await stream.send_all(b"answer")
+
+    async with tcp_server(late) as server, exchange_rig() as rig:
+        asked = replace(share(server.tcp, part(100, 10), body=b"x"), warm_up_s=0.1)
+        await rig.pool.apply([asked])
+        await rig.until(lambda: asked_for == 10 and time.time() > asked.started_at + 0.15)
+        await rig.pool.apply([asked])  # so that it looks what is due behind the warm-up
+        await rig.until(lambda: any(report.counters.bytes_out == 10 for report in rig.reports))
+        over.set()
+        books = await rig.settled()
+        assert (books.completed, books.bytes_out, books.bytes_in) == (10, 10, 10 * len(b"answer"))
+
+
 async def test_users_ask_again_once_they_are_answered_until_their_time_is_over() -> None:
     slow = 0.02
 

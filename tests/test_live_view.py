@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ha_stress.cli.live import Live, LiveTask
 from ha_stress.cli.live_view import live_view, plain_line
+from ha_stress.cli.run_session import after_s
 from ha_stress.cli.run_summary import summary_of
 from ha_stress.cli.sparkline import curve, linear, logarithmic, meter
 
@@ -181,3 +182,9 @@ def test_curves_have_one_character_for_each_value() -> None:
     assert logarithmic([None, None]) == [None, None]
     assert meter(0.5, 4, "green").plain == "━━──"
     assert meter(2.0, 4, "green").plain == "━━━━"
+
+
+def test_a_run_is_waited_for_as_long_as_setup_and_teardown_may_take() -> None:
+    plain = LiveTask(wanted={"timeout_s": 3.0, "scenario": None})
+    scenario = LiveTask(wanted={"timeout_s": 3.0, "scenario": {"name": "buy.py"}})
+    assert (after_s(plain), after_s(scenario)) == (23.0, 143.0)

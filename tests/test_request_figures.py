@@ -42,6 +42,14 @@ def test_requests_are_told_apart_as_far_as_it_takes() -> None:
     assert names_of(requests("ws://a/feed", "tcp://me:secret@a:7")) == ["WS a/feed", "TCP a:7"]
 
 
+def test_long_paths_are_told_apart_within_the_bound() -> None:
+    path = "/" + "x" * REQUEST_NAME_CHARACTERS_MAX
+    names = names_of(requests(*(f"http://a{path}{n}" for n in range(12))))
+    assert len(set(names)) == 12
+    assert max(map(len, names)) == REQUEST_NAME_CHARACTERS_MAX
+    assert [name[-4:] for name in names[-2:]] == [" #11", " #12"]
+
+
 def test_a_name_is_the_part_of_the_mix_that_its_weights_say() -> None:
     mix = [HttpRequest(url="http://a/", weight=2), *requests("http://a/1", "http://a/2", name="item", weight=3)]
     assert shares_of(mix) == {"GET /": 0.25, "item": 0.75}

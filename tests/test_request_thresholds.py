@@ -12,7 +12,7 @@ from ha_stress.tasks.admission import check_spec
 from ha_stress.tasks.distribution import EMPTY
 from ha_stress.tasks.figures import RequestFigures
 from ha_stress.tasks.judging import Totals, asked_for, judge, totals_of
-from ha_stress.tasks.ledger import Counters
+from ha_stress.tasks.ledger import Counters, Row
 from ha_stress.tasks.scenario import Scenario
 from ha_stress.tasks.schedule import Holder, Plan, Revision
 from ha_stress.tasks.spec import HttpRequest, TaskSpec
@@ -28,9 +28,8 @@ SPEC = TaskSpec(id="t", name="t", request=HttpRequest(url="http://h/cart"), rate
 def totals() -> Totals:
     revision = Revision(number=1, at_s=0.0, rate=10.0, holders=(Holder("a", "1"),), table=(0,), limit=200)
     plan = Plan(started_at=100.0, duration_s=20.0, revisions=(revision,))
-    found = totals_of(
-        plan, 0.0, (), counted=Counters(started=200), newest=120.0, response=EMPTY, service=EMPTY, requests=FIGURES
-    )
+    rows = [Row(holder=Holder("a", "1"), revision=1, counters=Counters(started=200))]
+    found = totals_of(plan, 0.0, rows, counted=None, newest=120.0, response=EMPTY, service=EMPTY, requests=FIGURES)
     assert found.measured_s == 20.0
     return found
 

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -81,12 +83,21 @@ def test_a_file_that_does_not_say_whose_it_is_yet_is_taken(tmp_path: Path) -> No
 
 def test_a_second_process_with_the_same_file_is_refused_and_its_end_makes_room(tmp_path: Path) -> None:
     ours = VoteFile(str(tmp_path), "s1")
-    other = "import sys; from sentinel.votefile import VoteFile\nwith VoteFile(sys.argv[1], 's1').claimed(): pass"
+    other = "import sys; from sentinel.votefile import VoteFile\nwith VoteFile(sys.argv[1], 's1').claimed(0): pass"
     with ours.claimed(), VoteFile(str(tmp_path), "s2").claimed():
         done = subprocess.run([sys.executable, "-c", other, str(tmp_path)], capture_output=True, text=True, check=False)
         assert done.returncode != 0 and "another process has the vote file" in done.stderr
     with ours.claimed():
         assert ours.load() == VoteState()
+
+
+def test_a_lock_that_outlives_its_process_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    with ExitStack() as predecessor:
+        predecessor.enter_context(VoteFile(str(tmp_path), "s1").claimed())
+        end = threading.Timer(0.3, predecessor.close)
+        end.start()
+        with VoteFile(str(tmp_path), "s1").claimed(10):
+            end.join()
 
 
 def test_a_disk_that_takes_no_lock_keeps_nobody_from_watching(tmp_path: Path) -> None:

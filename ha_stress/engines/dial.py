@@ -85,9 +85,10 @@ class Dial:
             except OSError as error:
                 refused = failures.kind_of(error, connected=False)
                 continue
-            wait_s = min(NEXT_ADDRESS_S, NEXT_ADDRESS_SHARE * self._prepared.timeout_s)
-            self._next_s = moment + wait_s if self._left else self._begun_s + self._prepared.timeout_s
-            return
+            if self._left:
+                self._next_s = moment + min(NEXT_ADDRESS_S, NEXT_ADDRESS_SHARE * self._prepared.timeout_s)
+                return
+        self._next_s = self._begun_s + self._prepared.timeout_s
         if refused and not self._attempts:
             self.fail(refused)
 

@@ -51,7 +51,8 @@ def _told_apart(requests: Sequence[HttpRequest], taken: set[str]) -> Iterator[st
         number = 1
         while name in taken:
             number += 1
-            name = f"{first} #{number}"
+            suffix = f" #{number}"
+            name = first[: REQUEST_NAME_CHARACTERS_MAX - len(suffix)] + suffix
         taken.add(name)
         yield name
 

@@ -92,10 +92,12 @@ class Connection(httpcore.AsyncHTTP2Connection):
 
 
 class _Sent:
-    """The number of a request's stream, as httpcore tells it to whoever traces the request; `scope` ends the wait."""
+    """The number of a request's stream, and whether its head is `written`, as httpcore tells it to who traces the request;
+    `scope` ends the wait."""
 
     def __init__(self, refused: Callable[[_Sent], bool]) -> None:
         self.stream = 0
+        self.written = False
         self.scope = trio.CancelScope()
         self._refused = refused
 
@@ -104,9 +106,11 @@ class _Sent:
             self.stream = info["stream_id"]
             if self._refused(self):  # sent away since this connection was chosen, and nothing has been sent
                 raise Again from httpcore.RemoteProtocolError(_REFUSED)
+        elif name == "http2.send_request_headers.complete":
+            self.written = True
 
 
-def _reset_of(error: BaseException) -> StreamReset | None:
+def _reset_of(error: BaseException | None) -> StreamReset | None:
     """How the target has reset the stream of a request, if that is what went wrong."""
     event = error.args[0] if isinstance(error, httpcore.RemoteProtocolError) and error.args else None
     return event if isinstance(event, StreamReset) else None
@@ -148,6 +152,8 @@ class Http2(Connections):
             if not self.under_way:
                 for stream in list(self._backend.streams):
                     self.retired = not await stream.look() or self.retired
+            if self.retired and not self.under_way:
+                await self.aclose()
         return not self.retired
 
     async def _send(self, request: httpcore.Request) -> httpcore.Response:
@@ -168,11 +174,17 @@ class Http2(Connections):
             if any(isinstance(one, TooManyStreamsError) for one in error.args):  # fewer are allowed than a moment ago
                 raise Again from error
             raise
+        except ProtocolError as error:
+            if not connection.is_closed():
+                raise
+            self.retired = True  # it was given up before it had begun, and this request waited for that
+            raise Again from httpcore.RemoteProtocolError(str(error))
         except _BROKEN as error:
             reset = _reset_of(error)
             refused = self._refused(sent) or (reset is not None and reset.error_code == ErrorCodes.REFUSED_STREAM)
             self.retired = self.retired or refused or reset is None
-            if whole and (refused or isinstance(error, httpcore.WriteError)):
+            untaken = isinstance(error, httpcore.WriteError) and not sent.written  # it may be another request's error
+            if whole and (refused or untaken):
                 raise Again from error
             raise
         finally:
@@ -189,7 +201,7 @@ class Http2(Connections):
                 self._connection = Connection(self._origin, stream)
             return self._connection
 
-    def give_up(self, error: BaseException) -> None:
+    def give_up(self, error: BaseException | None) -> None:
         """A connection on which a request was given up or went wrong is not used for new ones, unless the target has reset
         its stream: what still comes for that nobody reads, and the window of all of them shrinks."""
         self.retired = self.retired or _reset_of(error) is None

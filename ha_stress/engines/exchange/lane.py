@@ -128,6 +128,7 @@ class Lane:
     def settle(self) -> list[Account]:
         """Take out the revisions that are closed and fully accounted (their cursors are remembered), and what is over of
         the warm-up."""
+        self.report_traffic()
         settled = self.warm_up.settled()
         return settled + self._park([account for account in self.accounts.values() if account.settled])
 
@@ -142,6 +143,7 @@ class Lane:
             user.users.answered(user, now())
         self._stubborn.clear()
         self.close()
+        self.report_traffic()
         return self.warm_up.take_all() + self._park(list(self.accounts.values()))
 
     def close(self) -> None:
@@ -169,8 +171,6 @@ class Lane:
 
     def _park(self, accounts: list[Account]) -> list[Account]:
         for account in accounts:
-            if account is self._newest():
-                self._add_traffic(account)
             del self.accounts[account.revision]
             source = self.parked[account.revision] = _source_of(account)
             if isinstance(source, Users):
@@ -180,15 +180,11 @@ class Lane:
     # Reports
 
     def report_traffic(self) -> None:
-        """Connections outlive revisions: what went over them is in the books of the newest one."""
-        newest = self._newest()
-        if newest is not None:
-            self._add_traffic(newest)
-
-    def _newest(self) -> Account | None:
-        return self.accounts[max(self.accounts)] if self.accounts else None
-
-    def _add_traffic(self, account: Account) -> None:
+        """Connections outlive revisions: what went over them is in the books of the newest one, or of what is left of the
+        warm-up."""
+        if not self.accounts and not self.warm_up.ending:
+            return
+        account = self.accounts[max(self.accounts)] if self.accounts else self.warm_up.ending[-1]
         traffic = self.traffic
         account.bytes_in += traffic.bytes_in
         account.bytes_out += traffic.bytes_out

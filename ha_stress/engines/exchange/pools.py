@@ -55,7 +55,9 @@ class Connections:
         self.under_way += 1
         try:
             return await self._send(request)
-        except BaseException:
+        except BaseException as error:
+            if not isinstance(error, Again):
+                self.give_up(error)
             await self._left()
             raise
 
@@ -63,16 +65,19 @@ class Connections:
         return await self._pool.handle_async_request(request)
 
     async def end(self, response: httpcore.Response) -> None:
-        await response.aclose()
-        await self._left()
+        with trio.CancelScope(shield=True):  # it waits for nobody
+            try:
+                await response.aclose()
+            finally:
+                await self._left()
 
     async def _left(self) -> None:
         self.under_way -= 1
         if self.retired and not self.under_way:
             await self.aclose()
 
-    def give_up(self, error: BaseException) -> None:
-        """A request on it was given up or went wrong: httpcore has closed its connection."""
+    def give_up(self, error: BaseException | None) -> None:
+        """A request on it was given up (None), or went wrong: httpcore closes its connection."""
 
     async def aclose(self) -> None:
         with trio.CancelScope(shield=True):  # it only closes sockets
@@ -90,7 +95,7 @@ class Pools:
         self._pools: list[Connections] = []
 
     async def begin(self, request: httpcore.Request) -> tuple[Connections, httpcore.Response]:
-        """Send it, and wait for the head of its response; give both back with `end`, or `give_up`."""
+        """Send it, and wait for the head of its response; `end` with both, after `give_up` if that was not read whole."""
         problem: BaseException | None = None
         origin = request.url.origin
         for _ in range(_TRIES_MAX):
@@ -102,9 +107,6 @@ class Pools:
             except Again as again:
                 self._traffic.retried += 1
                 problem = again.__cause__
-            except BaseException as error:
-                connections.give_up(error)
-                raise
         assert problem is not None
         self._traffic.retried -= 1  # the last try was not followed by another
         raise problem

@@ -36,7 +36,7 @@ class Race:
             raise
 
     async def _all(self, addresses: list[Address]) -> None:
-        left_s = trio.current_effective_deadline() - trio.current_time()
+        left_s = max(0.0, trio.current_effective_deadline() - trio.current_time())
         async with trio.open_nursery() as nursery:
             for address in addresses:
                 over = trio.Event()

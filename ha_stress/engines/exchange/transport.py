@@ -25,6 +25,8 @@ class _Body(httpx.AsyncByteStream):
         self._connections = connections
         self._step = step
         self._response = response
+        self._whole = False
+        self._problem: BaseException | None = None
         self._ended = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -32,7 +34,9 @@ class _Body(httpx.AsyncByteStream):
             with ending(self._step):
                 async for chunk in self._response.aiter_stream():
                     yield chunk
+            self._whole = True
         except _TRANSLATED as error:
+            self._problem = error
             raise _translated(error) from error
 
     async def aclose(self) -> None:
@@ -40,6 +44,8 @@ class _Body(httpx.AsyncByteStream):
             self._ended = True
             if self._step is not None:
                 self._step.complete()
+            if not self._whole:
+                self._connections.give_up(self._problem)
             await self._connections.end(self._response)
 
 
