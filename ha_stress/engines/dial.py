@@ -14,11 +14,12 @@ import errno
 import select
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ha_stress.engines import failures, stamps
 from ha_stress.engines.clock import now
 from ha_stress.engines.connection import Connection
+from ha_stress.engines.resolve import NEXT_ADDRESS_S, NEXT_ADDRESS_SHARE
 
 if TYPE_CHECKING:
     from ha_stress.engines.account import Tally
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from ha_stress.engines.origin import Origin
     from ha_stress.engines.resolve import Address
     from ha_stress.engines.users import User
-
-#: How long an address may take before the next one is tried too: what RFC 8305 recommends.
-NEXT_ADDRESS_S: Final = 0.25
-#: With a short timeout this part of it, so that the other addresses still get theirs.
-NEXT_ADDRESS_SHARE: Final = 0.25
 
 
 class Dial:

@@ -7,9 +7,15 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 #: (address family, what `connect` takes)
 Address = tuple[int, tuple[object, ...]]
+
+#: How long an address may take before the next one is tried too: what RFC 8305 recommends.
+NEXT_ADDRESS_S: Final = 0.25
+#: With a short timeout this part of it, so that the other addresses still get theirs.
+NEXT_ADDRESS_SHARE: Final = 0.25
 
 
 def literal(host: str, port: int) -> list[Address] | None:

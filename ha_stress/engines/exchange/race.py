@@ -9,9 +9,8 @@ import socket
 import trio
 
 from ha_stress.engines import failures
-from ha_stress.engines.dial import NEXT_ADDRESS_S, NEXT_ADDRESS_SHARE
 from ha_stress.engines.exchange.reasons import Failed
-from ha_stress.engines.resolve import Address
+from ha_stress.engines.resolve import NEXT_ADDRESS_S, NEXT_ADDRESS_SHARE, Address
 
 
 class Race:
