@@ -106,7 +106,7 @@ async def test_what_comes_after_the_end_of_the_warm_up_is_in_its_books_if_nothin
         await rig.pool.apply([asked])
         await rig.until(lambda: asked_for == 10 and time.time() > asked.started_at + 0.15)
         await rig.pool.apply([asked])  # so that it looks what is due behind the warm-up
-        await rig.until(lambda: any(report.counters.bytes_out == 10 for report in rig.reports))
+        await rig.until(lambda: sum(report.counters.bytes_out for report in rig.reports) == 10)
         over.set()
         books = await rig.settled()
         assert (books.completed, books.bytes_out, books.bytes_in) == (10, 10, 10 * len(b"answer"))
