@@ -282,7 +282,7 @@ class Connection:
     def _go_on(self, account: Tally, user: User, moment: float) -> None:
         """A user has its answer: it sends its next request at once, or thinks."""
         users = user.users
-        if moment >= users.horizon_s:
+        if moment >= users.horizon_s or account is not users.account:  # the latter: the warm-up is over
             self.account = self.user = None
             self.origin.idle[self] = None
             users.answered(user, moment)
