@@ -159,15 +159,32 @@ async def test_a_subprotocol_is_offered_and_an_extension_that_nobody_here_has_is
         assert asked == [(("mqtt", "graphql-ws"), False)]
 
 
-async def test_a_message_that_is_too_large_is_not_the_target_closing() -> None:
+async def test_a_message_that_is_too_large_is_not_the_target_closing_even_if_its_close_crosses_ours() -> None:
+    message = b"\x82\x7f" + (ANSWER_BYTES_MAX + 1).to_bytes(8, "big") + bytes(ANSWER_BYTES_MAX + 1)
+    close = b"\x88\x02" + (1000).to_bytes(2, "big")
+
     async def answer_at_length(request: Any) -> None:
         socket = await request.accept()
         await socket.get_message()
-        await socket.send_message(bytes(ANSWER_BYTES_MAX + 1))
+        await socket._stream.send_all(message + close)
+        await trio.sleep_forever()
 
     async with websocket_server(answer_at_length) as server, exchange_rig() as rig:
-        await rig.pool.apply([share(server.ws, part(50, 1), body=b"x")])
-        assert (await rig.settled()).failed == {"too_large": 1}
+        # Which of the two closes is told to whoever waits is left to the order of the tasks: eight times, not once.
+        await rig.pool.apply([share(server.ws, part(50, 8), body=b"x")])
+        assert (await rig.settled()).failed == {"too_large": 8}
+
+
+async def test_a_target_to_which_our_message_is_too_large_has_closed() -> None:
+    async def refuse(request: Any) -> None:
+        socket = await request.accept()
+        await socket.get_message()
+        await socket.aclose(1009, "Exceeded maximum message size: 1 bytes")
+
+    async with websocket_server(refuse) as server, exchange_rig() as rig:
+        await rig.pool.apply([share(server.ws, part(50, 1), body=b"xx")])
+        assert (await rig.settled()).failed == {"ws_close": 1}
+        assert "1009 Exceeded maximum message size: 1 bytes" in rig.complaints[0].text
 
 
 async def test_wss_needs_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
+from wsproto.connection import ConnectionState
+from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 from ha_stress import __version__
@@ -25,19 +27,20 @@ _RESERVED: Final = frozenset(
     {"host", "upgrade", "connection"}
     | {f"sec-websocket-{name}" for name in ("key", "version", "protocol", "extensions")}
 )
-#: What the library says when it closes because of a message that is too large; otherwise the target has closed.
-_EXCEEDED: Final = "Exceeded maximum message size"
 _SWITCHED: Final = b"HTTP/1.1 101"
 #: What the closing handshake of a connection that was only opened may take.
 _CLOSE_S = 1.0
 
 
-class _Opening(trio.abc.Stream):
-    """A wire that says why a handshake ended: the library waits for ever if the connection ends before its answer."""
+class _Stream(trio.abc.Stream):
+    """A wire that knows more of an end than the library tells: why a handshake ended (the library waits for ever if the
+    connection ends before its answer), and who began to close (a close of the target that crosses ours replaces ours)."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.open = False
+        self.exceeded = False
+        self.connection: WebSocketConnection | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         try:
@@ -56,6 +59,10 @@ class _Opening(trio.abc.Stream):
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self.connection is not None and self.connection.closed is not None:
+            # A close goes out. The library begins one by itself only for a message that is too large.
+            ours = self.connection._wsproto.state is ConnectionState.LOCAL_CLOSING
+            self.exceeded = self.exceeded or (ours and self.connection.closed.code == CloseReason.MESSAGE_TOO_BIG)
         await self.wire.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -68,9 +75,9 @@ class _Opening(trio.abc.Stream):
 class Socket:
     """An open WebSocket. `receive` and `send` raise Failed when the target closes."""
 
-    def __init__(self, connection: WebSocketConnection, wire: Wire, scope: trio.CancelScope) -> None:
+    def __init__(self, connection: WebSocketConnection, stream: _Stream, scope: trio.CancelScope) -> None:
         self._connection = connection
-        self._wire = wire
+        self._stream = stream
         self._scope = scope
 
     @property
@@ -81,7 +88,7 @@ class Socket:
         try:
             await self._connection.send_message(message)
         except ConnectionClosed as error:
-            raise _closed(error) from None
+            raise self._ended(error) from None
         except LocalProtocolError:  # it has been told to close, and is about to say so
             raise Failed(failures.WS_CLOSE, "the target closes the WebSocket") from None
 
@@ -89,7 +96,7 @@ class Socket:
         try:
             message: str | bytes = await self._connection.get_message()
         except ConnectionClosed as error:
-            raise _closed(error) from None
+            raise self._ended(error) from None
         return message
 
     async def expect(self, text: str) -> str | bytes:
@@ -116,17 +123,17 @@ class Socket:
         self.close()
 
     def close(self) -> None:
-        self._wire.close()
+        self._stream.wire.close()
         self._scope.cancel()
 
-
-def _closed(error: ConnectionClosed) -> Failed:
-    reason = error.reason
-    if reason is None:
-        return Failed(failures.WS_CLOSE, "the WebSocket is closed")
-    if (reason.reason or "").startswith(_EXCEEDED):
-        return Failed(failures.TOO_LARGE, f"a message of more than {ANSWER_BYTES_MAX} bytes")
-    return Failed(failures.WS_CLOSE, f"the target closed the WebSocket: {reason.code} {reason.reason or reason.name}")
+    def _ended(self, error: ConnectionClosed) -> Failed:
+        if self._stream.exceeded:
+            return Failed(failures.TOO_LARGE, f"a message of more than {ANSWER_BYTES_MAX} bytes")
+        reason = error.reason
+        if reason is None:
+            return Failed(failures.WS_CLOSE, "the WebSocket is closed")
+        said = f"{reason.code} {reason.reason or reason.name}"
+        return Failed(failures.WS_CLOSE, f"the target closed the WebSocket: {said}")
 
 
 class Opener:
@@ -157,13 +164,13 @@ class Opener:
         if "user-agent" not in given:
             extra.append((b"user-agent", f"ha-stress/{__version__}".encode()))
         named = next((value for name, value in headers if name.lower() == "host"), parts.netloc.rpartition("@")[2])
-        opening = _Opening(wire)
+        stream = _Stream(wire)
         started = False
         try:
             async with trio.open_nursery() as nursery:
                 connection = await wrap_client_stream(
                     nursery,
-                    opening,  # type: ignore[arg-type]  # any stream will do
+                    stream,  # type: ignore[arg-type]  # any stream will do
                     named,
                     resource,
                     subprotocols=[name.strip() for name in offered.split(",") if name.strip()],
@@ -172,9 +179,9 @@ class Opener:
                     max_message_size=ANSWER_BYTES_MAX,
                     receive_buffer_size=RECEIVE_BYTES,
                 )
-                opening.open = True
-                started = True
-                task_status.started(Socket(connection, wire, nursery.cancel_scope))
+                stream.open = started = True
+                stream.connection = connection
+                task_status.started(Socket(connection, stream, nursery.cancel_scope))
         except ExceptionGroup as group:
             # Later ones end the connection only: whoever waits for a message is told that it is closed.
             if not started:
