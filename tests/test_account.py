@@ -13,10 +13,9 @@ from ha_stress.base.limits import REQUEST_NAME_CHARACTERS_MAX, REQUEST_NAMES_MAX
 from ha_stress.engines.account import Account
 from ha_stress.engines.exchange.steps import Steps
 from ha_stress.engines.histogram import Recorder, Sparse, blob_of, summary
-from ha_stress.engines.named import histograms_of, requests_of
+from ha_stress.engines.named import figures_of, histograms_of
 from ha_stress.tasks.distribution import distribution
-from ha_stress.tasks.figures import FURTHER
-from ha_stress.tasks.ledger import add_maps
+from ha_stress.tasks.figures import FURTHER, add_maps
 
 
 class Ended:
@@ -62,7 +61,7 @@ def test_the_sum_over_the_names_is_what_the_task_counted_in_every_report(
 ) -> None:
     reports = counted(account(_NAMES), arrivals)
     for report in reports:
-        whole, named = report["counters"], requests_of(report)
+        whole, named = report["counters"], figures_of(report)
         for counter in ("started", "completed", "wrong"):
             assert sum(getattr(one, counter) for one in named.values()) == whole[counter]
         assert add_maps(one.failed for one in named.values()) == whole["failed"]
@@ -114,7 +113,7 @@ def test_the_requests_of_a_scenario_are_counted_beside_its_runs() -> None:
     assert books.under_way == 1
     report = books.cut(0, 1)
     assert (report["counters"]["started"], report["counters"]["completed"]) == (1, 0)
-    assert requests_of(report)["GET /items"].completed == 3
+    assert figures_of(report)["GET /items"].completed == 3
 
 
 def test_whatever_an_author_calls_a_request_can_be_sent_and_shown() -> None:
@@ -122,7 +121,7 @@ def test_whatever_an_author_calls_a_request_can_be_sent_and_shown() -> None:
     steps = Steps(books)
     for name in ("", "\ud800", "a\nb", "n" * 10_000):
         steps.begin(name).complete()
-    found = requests_of(books.cut(0, 1))
+    found = figures_of(books.cut(0, 1))
     assert list(found) == [FURTHER, "a b", "n" * REQUEST_NAME_CHARACTERS_MAX]
     assert found[FURTHER].completed == 2
 
@@ -131,7 +130,7 @@ def test_beyond_its_names_a_scenario_counts_under_one_more() -> None:
     books = account()
     for number in range(REQUEST_NAMES_MAX + 20):
         books.step(f"GET /{number}").started += 1
-    found = requests_of(books.cut(0, 1))
+    found = figures_of(books.cut(0, 1))
     assert len(found) == REQUEST_NAMES_MAX + 1
     assert found[FURTHER].started == 20
     assert sum(one.started for one in found.values()) == REQUEST_NAMES_MAX + 20
@@ -143,7 +142,7 @@ def test_a_target_that_answers_ever_new_statuses_is_told_by_their_class() -> Non
         books.tallies[0].statuses[status] += 1
         books.tallies[0].started += 1
         books.tallies[0].completed += 1
-    statuses = requests_of(books.cut(0, 1))["a"].statuses
+    statuses = figures_of(books.cut(0, 1))["a"].statuses
     assert len(statuses) == REQUEST_STATUSES_MAX + 1
     assert statuses["4xx"] == 100 - REQUEST_STATUSES_MAX
 

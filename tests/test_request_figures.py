@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from ha_stress.base.limits import REQUEST_NAME_CHARACTERS_MAX, REQUEST_NAMES_MAX, REQUESTS_MAX
 from ha_stress.engines.histogram import summary
-from ha_stress.engines.named import histograms_of, requests_of
+from ha_stress.engines.named import figures_of, histograms_of
 from ha_stress.tasks.checks import parse_check
 from ha_stress.tasks.distribution import distribution
-from ha_stress.tasks.figures import FURTHER, RequestFigures, counts_added
-from ha_stress.tasks.ledger import Counters, add_maps
+from ha_stress.tasks.figures import FURTHER, RequestFigures, add_maps, counts_added
+from ha_stress.tasks.ledger import Counters
 from ha_stress.tasks.request_names import clean, name_of_step, names_of, shares_of
 from ha_stress.tasks.scenario import Scenario
 from ha_stress.tasks.spec import HttpRequest
@@ -99,7 +99,7 @@ def agree(reports: Iterable[Mapping[str, Any]]) -> dict[str, RequestFigures]:
     """The figures by name; in each report their sum is what the task counted, to the last request."""
     found = []
     for report in reports:
-        named, whole = requests_of(report), Counters(**report["counters"])
+        named, whole = figures_of(report), Counters(**report["counters"])
         for counter in ("started", "completed", "wrong"):
             assert sum(getattr(one, counter) for one in named.values()) == getattr(whole, counter), counter
         assert add_maps(one.failed for one in named.values()) == whole.failed

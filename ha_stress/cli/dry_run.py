@@ -23,6 +23,7 @@ from ha_stress.master.members import holder_of
 from ha_stress.tasks.caps import peak_rate
 from ha_stress.tasks.ledger import books
 from ha_stress.tasks.profile_text import describe
+from ha_stress.tasks.protocols import requests_of
 from ha_stress.tasks.request_names import shares_of
 from ha_stress.tasks.schedule import Holder, planned
 from ha_stress.tasks.spec import TaskSpec
@@ -70,7 +71,7 @@ def _planned(spec: TaskSpec, able: Sequence[NodeInfo]) -> dict[str, Any]:
         "peak_rate": None if peak == float("inf") else peak,
         "users": spec.users,
         "arrivals": None,
-        "requests": shares_of((spec.request, *spec.mix)) if spec.mix else {},
+        "requests": shares_of(requests_of(spec)) if spec.mix else {},
         "thresholds": [threshold.text for threshold in spec.thresholds],
         "checks": [check.text for check in spec.checks],
         "shares": [],

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ha_stress.engines import failures
+from ha_stress.engines.account import LATE_S, Tally
 from ha_stress.engines.answer import Answer
 from ha_stress.engines.clock import now
 from ha_stress.tasks.buckets import index_of
 
 if TYPE_CHECKING:
-    from ha_stress.engines.account import Tally
     from ha_stress.engines.checking import Collector
     from ha_stress.engines.http1 import Prepared
     from ha_stress.engines.origin import Origin
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 RECV_BYTES: Final = 65_536
 #: After a sleep: an answer is small at such rates, and a large buffer costs more than reading it.
 RECV_BYTES_STAMPED: Final = 8_192
-#: An arrival sent later than this after its schedule counts as late.
-LATE_S: Final = 0.010
 #: One TLS record; a larger write may be taken in part and still be reported as refused.
 TLS_SEND_BYTES: Final = 16_384
 _IN: Final = select.EPOLLIN

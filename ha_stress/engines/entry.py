@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from ha_stress.base.targets import AllowedTargets
+from ha_stress.base.targets import DEFAULT, AllowedTargets
 
 #: Below its node, so that an engine that wants more than there is never delays a heartbeat. Measured with three busy
 #: children on two cores that others used too: a parent that wakes every 10 ms for a millisecond of work was done after 4 to
@@ -43,7 +43,7 @@ def enter(arguments: list[str]) -> Entry:
         sock=socket.socket(fileno=descriptor),
         engine=engine,
         engines=engines,
-        allowed=AllowedTargets.parse(settings["allow"]) if "allow" in settings else AllowedTargets.parse(),
+        allowed=AllowedTargets.parse(settings.get("allow", DEFAULT)),
         silent_s=settings.get("silent_s", inf),
     )
 

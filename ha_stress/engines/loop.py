@@ -22,8 +22,9 @@ from ha_stress.engines.account import Account
 from ha_stress.engines.alarm import Alarm
 from ha_stress.engines.clock import now, second_of_report
 from ha_stress.engines.hold import STALL_S, Hold
-from ha_stress.engines.lane import Lane, Source
+from ha_stress.engines.lane import Lane
 from ha_stress.engines.resolve import Resolver
+from ha_stress.engines.revisions import Source
 from ha_stress.engines.roster import Roster
 from ha_stress.engines.stamps import BLIND_S, Stamps
 from ha_stress.engines.users import Users
@@ -210,7 +211,7 @@ class Loop:
         """Close the books of finished revisions at once, not at the next second."""
         if len(self._unsent) > ENGINE_REPORTS_UNSENT_BYTES_MAX:
             return
-        settled = [account for lane in self._lanes.values() for account in lane.settle()]
+        settled = [account for lane in self._lanes.values() for account in lane.take_settled()]
         self._report(settled)
         if settled:
             self._find_running()

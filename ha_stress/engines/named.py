@@ -14,7 +14,7 @@ from ha_stress.tasks.figures import RequestFigures
 Report = Mapping[str, Any]
 
 
-def requests_of(report: Report) -> dict[str, RequestFigures]:
+def figures_of(report: Report) -> dict[str, RequestFigures]:
     return {
         name: RequestFigures(
             started=plain["started"],

@@ -19,7 +19,7 @@ from ha_stress.base.errors import HaStressError
 from ha_stress.base.limits import ENGINE_REPORTS_UNREAD_MAX
 from ha_stress.engines import control
 from ha_stress.engines.exchange.reasons import first_of
-from ha_stress.engines.named import histograms_of, requests_of
+from ha_stress.engines.named import figures_of, histograms_of
 from ha_stress.engines.process import EngineProcess, Kind, kind_of, start
 from ha_stress.tasks.digests import digests_of
 from ha_stress.tasks.figures import RequestFigures
@@ -209,7 +209,7 @@ class EnginePool:
             counters=Counters(**message["counters"]),
             response_us=response_us,
             service_us=service_us,
-            requests=requests_of(message),
+            requests=figures_of(message),
         )
 
     async def _end(self) -> None:

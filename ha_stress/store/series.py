@@ -16,7 +16,8 @@ from sqlalchemy import Connection, func, select, tuple_
 from ha_stress.store.reading import counters_of
 from ha_stress.store.schema import frames
 from ha_stress.tasks.distribution import Sum
-from ha_stress.tasks.ledger import Counters, add, add_maps
+from ha_stress.tasks.figures import add_maps
+from ha_stress.tasks.ledger import Counters, add
 
 #: (label, node, incarnation, sequence): frames in the order of time, each at a place of its own.
 Place = tuple[int, str, str, int]

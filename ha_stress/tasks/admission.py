@@ -110,7 +110,7 @@ def _check_by_name(spec: TaskSpec, threshold: Threshold) -> None:
     """Whether there will be such requests, as far as that is known."""
     if not threshold.request:
         return
-    known = dict.fromkeys(names_of((spec.request, *spec.mix))) if spec.mix else {}
+    known = dict.fromkeys(names_of(requests_of(spec))) if spec.mix else {}
     if spec.scenario is None and threshold.request not in known:
         there = ", ".join(known) or "none: a task of one request has no figures by name"
         raise ConfigError(f"threshold {threshold.text!r}: no request has that name; there are {there}"[:500])

@@ -154,7 +154,7 @@ class Course:
 def _counts(threshold: Threshold, window: Window, stretch: Stretch) -> bool:
     """Whether all of the window is behind the warm-up; of a rate, and of a count that must not be small, also inside of the
     schedule: a second in which the load began or ended has less of it."""
-    least = threshold.operator in (">", ">=") and threshold.metric in COUNTS
+    least = threshold.floor and threshold.metric in COUNTS
     begin, last = stretch.full if least or threshold.metric == "rate" else (stretch.begin, None)
     return window.end - window.width + 1 >= begin and (last is None or window.end <= last)
 

@@ -49,14 +49,19 @@ def counts_added(every: Iterable[Mapping[str, RequestFigures]]) -> dict[str, Req
                 started=before.started + more.started,
                 completed=before.completed + more.completed,
                 wrong=before.wrong + more.wrong,
-                failed=added(before.failed, more.failed),
-                statuses=added(before.statuses, more.statuses),
+                failed=add_maps((before.failed, more.failed)),
+                statuses=add_maps((before.statuses, more.statuses)),
             )
     return total
 
 
-def added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
-    return {**a, **{key: a.get(key, 0) + count for key, count in b.items()}}
+def add_maps(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum by key."""
+    total: dict[str, int] = {}
+    for one in maps:
+        for key, count in one.items():
+            total[key] = total.get(key, 0) + count
+    return total
 
 
 def place_of(name: str, known: Collection[str]) -> str:

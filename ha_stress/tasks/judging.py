@@ -162,7 +162,7 @@ def badness(threshold: Threshold, observed: float) -> float:
     """The greater, the worse."""
     if threshold.operator in ("<", "<="):
         return observed
-    if threshold.operator in (">", ">="):
+    if threshold.floor:
         return -observed
     distance = abs(observed - threshold.value)
     return distance if threshold.operator == "==" else -distance

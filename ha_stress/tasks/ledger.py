@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from ha_stress.tasks.figures import RequestFigures
+from ha_stress.tasks.figures import RequestFigures, add_maps
 from ha_stress.tasks.schedule import Holder, Plan, due_before, owned_below
 
 
@@ -115,14 +115,6 @@ class Books:
     @property
     def balanced(self) -> bool:
         return self.intended == self.started + self.dropped + self.uncovered
-
-
-def add_maps(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for one in maps:
-        for key, count in one.items():
-            total[key] = total.get(key, 0) + count
-    return total
 
 
 def add(counters: Iterable[Counters]) -> Counters:

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ha_stress.base.limits import REQUEST_NAME_CHARACTERS_MAX, REQUEST_NAMES_MAX
 from ha_stress.tasks.figures import FURTHER
+from ha_stress.tasks.protocols import HTTP, TCP
 from ha_stress.tasks.spec import HttpRequest
 
 #: A part of a path that names one thing of many: a number, a UUID, or a long piece of hexadecimal with a digit in it.
@@ -59,9 +60,9 @@ def _told_apart(requests: Sequence[HttpRequest], taken: set[str]) -> Iterator[st
 
 def _plain(method: str, url: SplitResult, *, host: bool) -> str:
     """`GET /cart`; with the host where it says more. What has no method is told by its protocol."""
-    if url.scheme == "tcp":
+    if url.scheme in TCP:
         return f"TCP {_host(url)}"
-    verb = method.upper() if url.scheme in ("http", "https") else "WS"
+    verb = method.upper() if url.scheme in HTTP else "WS"
     return f"{verb} {_host(url) if host else ''}{url.path or '/'}"
 
 

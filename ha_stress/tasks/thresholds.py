@@ -49,6 +49,11 @@ class Threshold:
     after_s: float = 0.0
     request: str = ""
 
+    @property
+    def floor(self) -> bool:
+        """Whether it fails for what is too little, rather than for what is too much."""
+        return self.operator in (">", ">=")
+
 
 class Unit(StrEnum):
     """What the figures of a metric are."""

@@ -179,9 +179,7 @@ class Observer:
             )
             # Of the newest second frames are still to come, for which no rate must be called too low.
             before = replace(totals, measured_s=totals.measured_s - 1)
-            judged = [
-                judge([one], before if one.operator in (">", ">=") else totals, {}, final=False)[0] for one in whole
-            ]
+            judged = [judge([one], before if one.floor else totals, {}, final=False)[0] for one in whole]
             begun = {"started_at": plan.started_at, "measured_s": totals.measured_s}
             return breaches(judged, recent, spec.thresholds, newest=newest, **begun)
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
 from ha_stress.engines import failures
-from ha_stress.engines.account import Account, Tally
+from ha_stress.engines.account import LATE_S, Account, Tally
 from ha_stress.engines.clock import now
 from ha_stress.engines.users import User
 
 if TYPE_CHECKING:
     from ha_stress.engines.exchange.steps import Step, Steps
-
-#: An arrival sent later than this after its schedule counts as late, as in the fast engine.
-LATE_S: Final = 0.010
 
 #: The arrival that the running task works for: a library that sends for it does not hand it through.
 CURRENT: ContextVar[Arrival] = ContextVar("CURRENT")

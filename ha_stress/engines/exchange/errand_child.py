@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from ha_stress.base.limits import COMPLAINT_CHARACTERS_MAX, SETUP_DATA_BYTES_MAX
-from ha_stress.base.targets import AllowedTargets
+from ha_stress.base.targets import DEFAULT, AllowedTargets
 from ha_stress.engines import control
 from ha_stress.engines.exchange.errand import Result
 from ha_stress.engines.exchange.play import load
@@ -81,7 +81,7 @@ async def _call(asked: dict[str, Any], settings: Mapping[str, Any], nursery: tri
     scenario_name, source, data = asked["scenario"]
     url, headers, timeout_s, http2 = asked["request"]
     request = HttpRequest(url=url, headers=tuple(map(tuple, headers)), timeout_s=timeout_s, http2=http2)
-    allowed = AllowedTargets.parse(settings["allow"]) if "allow" in settings else AllowedTargets.parse()
+    allowed = AllowedTargets.parse(settings.get("allow", DEFAULT))
     session = Session(request, Reach(allowed), Traffic(), nursery)
     function = load(Scenario(name=scenario_name, source=source))[asked["name"]]
     given: list[Any] = [] if asked["name"] == "setup" else [json.loads(data) if data else None]

@@ -14,13 +14,11 @@ from ha_stress.engines.exchange.arrival import CURRENT, Arrival
 from ha_stress.engines.exchange.interface import Exchange
 from ha_stress.engines.exchange.reach import Traffic
 from ha_stress.engines.exchange.reasons import Failed, first_of, kind_of
-from ha_stress.engines.pacing import Cursor
+from ha_stress.engines.revisions import Revisions, Source, source_of
 from ha_stress.engines.users import User, Users
-from ha_stress.engines.warm_up import WarmUp
 from ha_stress.tasks.checking import Compiled
 from ha_stress.tasks.protocols import requests_of
-from ha_stress.tasks.request_names import names_of
-from ha_stress.tasks.schedule import Part, TaskShare
+from ha_stress.tasks.schedule import TaskShare
 from ha_stress.tasks.turns import number_of_user
 
 #: Arrivals begun in one go before others get their turn.
@@ -35,13 +33,9 @@ _AT_ONCE: Final = frozenset(
     }
 )
 
-Source = Cursor | Users
 
-
-class Lane:
-    """`parked` are the cursors of revisions that are settled, or of an earlier time when the node ran this task.
-
-    `exchanges` are the requests of the task, `turns` says which arrival sends which. `on_ended` is called when a
+class Lane(Revisions):
+    """`exchanges` are the requests of the task, `turns` says which arrival sends which. `on_ended` is called when a
     revision may be settled or a user wants to go on, `on_failed` with the first exception of each kind.
     """
 
@@ -58,12 +52,10 @@ class Lane:
         on_ended: Callable[[], None],
         on_failed: Callable[[str, str, BaseException], None],
     ) -> None:
-        self.task = share.task
+        super().__init__(
+            share, engine=engine, engines=engines, started_s=started_s, parked=parked, checks=checks, direct=False
+        )
         self.traffic = Traffic()
-        self.accounts: dict[int, Account] = {}
-        self.parked = parked
-        self.started_s = started_s
-        self.warm_up = WarmUp(started_s + share.warm_up_s) if share.warm_up_s else WarmUp()
         self.under_way: set[Arrival] = set()
         self._overdue: set[Arrival] = set()
         self._stubborn: dict[Arrival, User | None] = {}  # settled, and the code still runs; its user, until he is told
@@ -71,9 +63,6 @@ class Lane:
         self.turns: list[int] = [0]
         self._share = share
         self._timeouts_s = [request.timeout_s for request in requests_of(share)]
-        self._names = names_of(requests_of(share)) if share.mix else ()
-        self._checks = checks
-        self._engine, self._engines = engine, engines
         self._nursery = nursery
         self._on_ended = on_ended
         self._on_failed = on_failed
@@ -81,60 +70,13 @@ class Lane:
 
     # What the node wants
 
-    def update(self, parts: tuple[Part, ...]) -> None:
-        """The full list of parts. A known revision may only be closed (further), a missing one ends where it is."""
-        for part in parts:
-            account = self.accounts.get(part.revision)
-            source = self.parked.pop(part.revision, None) if account is None else _source_of(account)
-            source = source or self._source(part)
-            self._close(source, part)
-            if account is None and source.exhausted:
-                self.parked[part.revision] = source
-            elif account is None:
-                account = self.accounts[part.revision] = Account(
-                    self.task,
-                    part.revision,
-                    source,
-                    checks=self._checks,
-                    measured=self.warm_up.over_for(source, now()),
-                    closed_model=isinstance(source, Users),
-                    names=self._names,
-                )
-                if isinstance(source, Users):
-                    source.account = account
-        for revision in self.accounts.keys() - {part.revision for part in parts}:
-            _source_of(self.accounts[revision]).close_here()
-
-    def _source(self, part: Part) -> Source:
-        if part.users:
-            return Users(
-                part,
-                engine=self._engine,
-                engines=self._engines,
-                started_s=self.started_s,
-                think_s=self._share.think_time_s,
-                direct=False,
-            )
-        return Cursor(part, engine=self._engine, engines=self._engines, started_s=self.started_s)
-
-    def _close(self, source: Source, part: Part) -> None:
-        if not isinstance(source, Users):
-            source.close_at(part.limit)
-        elif part.until_s is not None:
-            source.stop_at(self.started_s + part.until_s)
-        elif part.limit is not None:
-            source.close_here()
-
     def settle(self) -> list[Account]:
-        """Take out the revisions that are closed and fully accounted (their cursors are remembered), and what is over of
-        the warm-up."""
         self.report_traffic()
-        settled = self.warm_up.settled()
-        return settled + self._park([account for account in self.accounts.values() if account.settled])
+        return self.take_settled()
 
     def cancel(self) -> list[Account]:
         """The task was taken away: whatever is under way or waiting is counted as failed, now, however long its code
-        takes to end. Takes out all accounts; if the task comes back, its cursors go on from where they were."""
+        takes to end. Takes out all accounts."""
         for arrival in list(self.under_way):
             self._failed(arrival, failures.CANCELLED)
             if arrival.scope is not None:
@@ -144,7 +86,7 @@ class Lane:
         self._stubborn.clear()
         self.close()
         self.report_traffic()
-        return self.warm_up.take_all() + self._park(list(self.accounts.values()))
+        return self.take_all()
 
     def close(self) -> None:
         for exchange in self.exchanges:
@@ -169,14 +111,6 @@ class Lane:
                 user.users.answered(user, now())
                 self._on_ended()
 
-    def _park(self, accounts: list[Account]) -> list[Account]:
-        for account in accounts:
-            del self.accounts[account.revision]
-            source = self.parked[account.revision] = _source_of(account)
-            if isinstance(source, Users):
-                source.account = None
-        return accounts
-
     # Reports
 
     def report_traffic(self) -> None:
@@ -196,7 +130,7 @@ class Lane:
 
     def fire(self, account: Account, moment: float) -> None:
         """Begin what is due, and drop what finds the limit reached."""
-        source = _source_of(account)
+        source = source_of(account)
         if isinstance(source, Users):
             for user in source.take(moment, BURST_MAX):
                 number = number_of_user(user.number, source.total, user.iteration)
@@ -262,9 +196,3 @@ class Lane:
             (user.users.unconnected if at_once else user.users.answered)(user, now())
         if user is not None or arrival.account.settled:
             self._on_ended()
-
-
-def _source_of(account: Account) -> Source:
-    source = account.cursor
-    assert isinstance(source, Cursor | Users)
-    return source

@@ -23,12 +23,13 @@ from ha_stress.base.limits import (
 from ha_stress.engines import control, failures
 from ha_stress.engines.account import Account
 from ha_stress.engines.clock import now, second_of_report
-from ha_stress.engines.exchange.lane import Lane, Source
+from ha_stress.engines.exchange.lane import Lane
 from ha_stress.engines.exchange.protocols import exchanges_of
 from ha_stress.engines.exchange.reach import Reach
 from ha_stress.engines.exchange.reasons import traceback_of, words_of
 from ha_stress.engines.exchange.watchdog import Watchdog
 from ha_stress.engines.hold import STALL_S, Hold
+from ha_stress.engines.revisions import Source
 from ha_stress.engines.roster import Roster
 from ha_stress.tasks.checking import compiled, with_implied
 from ha_stress.tasks.protocols import requests_of
