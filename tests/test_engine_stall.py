@@ -1,27 +1,40 @@
-"""An engine that stood still asks before it goes on, wherever in its loop it was stopped."""
+"""An engine that stood still asks before it goes on, wherever in its loop it was stopped; the one of exchanges too."""
 
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
+import trio
 
+from ha_stress.base.targets import AllowedTargets
+from ha_stress.engines.exchange.loop import Loop as ExchangeLoop
+from ha_stress.engines.exchange.reach import Reach
 from ha_stress.engines.hold import STALL_S
 from ha_stress.engines.loop import Loop
 from ha_stress.tasks.schedule import Part
-from tests.engine_support import TargetProcess, part, share, target_process
-from tests.engine_thread import engine_thread
+from tests.engine_support import TargetProcess, part, raw_server, share, target_process
+from tests.engine_thread import EngineThread, engine_thread
 
 USERS = part(0, None, users=3, modulus=3, slots=(0, 1, 2))
 
 
-def until_counted(target: TargetProcess, count: int) -> None:
+def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while target.counted() < count:
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def until_counted(target: TargetProcess, count: int) -> None:
+    until(lambda: target.counted() >= count)
 
 
 class StopsWhereItReads(Loop):
@@ -80,6 +93,70 @@ def test_a_stop_in_the_middle_of_a_pass_is_found_before_anything_is_sent() -> No
         assert engine.until_heard("stalled")
         time.sleep(0.3)
         assert target.counted() == held
+
+
+class BeforeItPaces(trio.abc.Instrument):
+    """The engine stands still, as if it had been stopped, right before its pacer goes on; once."""
+
+    def __init__(self) -> None:
+        self.wanted = self.stood = False
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if self.wanted and not self.stood and task.coro.__qualname__ == ExchangeLoop._pace.__qualname__:
+            self.stood = True
+            time.sleep(STALL_S + 0.5)
+
+
+@contextmanager
+def exchange_thread(instrument: trio.abc.Instrument) -> Iterator[EngineThread]:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            loop = ExchangeLoop(
+                trio.socket.from_stdlib_socket(theirs),
+                engine=0,
+                engines=1,
+                reach=Reach(AllowedTargets.parse(("loopback",))),
+                gone=nursery.cancel_scope.cancel,
+            )
+            await loop.run()
+
+    thread = threading.Thread(target=partial(trio.run, run, instruments=[instrument]))
+    thread.start()
+    try:
+        yield EngineThread(ours)
+    finally:
+        ours.close()
+        thread.join(5)
+        theirs.close()
+    assert not thread.is_alive()
+
+
+def test_a_stop_between_the_sockets_and_the_pacer_is_found_before_anything_is_begun() -> None:
+    """Regression: the pacer of exchanges took a burst of what had become due meanwhile, which may be others' by then."""
+    stop = BeforeItPaces()
+
+    def count(sock: socket.socket, _number: int) -> None:
+        while data := sock.recv(65_536):
+            counted.append(len(data))
+            sock.sendall(data)
+
+    counted: list[int] = []
+    with raw_server(count) as server, exchange_thread(stop) as engine:
+        engine.apply(share(f"tcp://127.0.0.1:{server.port}", part(100, None), body=b"x"))
+        assert engine.until_heard("report")
+        stop.wanted = True
+        until(lambda: stop.stood)
+        time.sleep(0.2)  # what it had sent has arrived
+        held = len(counted)
+        assert held
+        assert engine.until_heard("stalled")
+        time.sleep(0.3)
+        assert len(counted) == held
+        engine.say("go")
+        until(lambda: len(counted) > held + 100)  # it makes up for what was due meanwhile
 
 
 def test_an_engine_holds_while_its_node_is_silent_and_goes_on_when_told() -> None:

@@ -31,7 +31,7 @@ def test_a_run_that_went_well_is_valid() -> None:
     ("what", "name", "says"),
     [
         ({"engines": EngineUse(seconds=60, busy=50, peak=1.0)}, "cpu", "50 of 60 seconds: the generator is saturated"),
-        (evidence(late=200), "late", "200 arrivals (20.00%) were sent over 10 ms after their schedule"),
+        (evidence(late=200), "late", "200 arrivals (20.00%) were begun over 10 ms after their schedule"),
         ({"loop_lag_s": 2.5}, "loop_lag", "by up to 2.50 s"),
         ({"clock_skew_s": 2.0}, "clock_skew", "synchronise them"),
         (evidence(dropped=100), "dropped", "the load was less than asked for"),
@@ -54,7 +54,7 @@ def test_one_pause_of_a_machine_is_no_saturation() -> None:
 def test_one_late_arrival_of_few_is_a_pause_too() -> None:
     assert doubts(**evidence(started=3, late=1, measured_s=10.0)) == []
     (said,) = [one for one in findings(Evidence(**evidence(late=1))) if one.name == "late"]
-    assert said.sentence == "1 arrival (0.10%) was sent over 10 ms after its schedule"
+    assert said.sentence == "1 arrival (0.10%) was begun over 10 ms after its schedule"
     assert doubts(**evidence(started=3, late=2, measured_s=10.0)) == ["late"]
 
 

@@ -50,7 +50,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     table = TEXT.partition("## Validity\n")[2].partition("\n## ")[0]
     for words in (
         f"over {verdict.BUSY_CORE_SHARE:.0%} of a core in more than {verdict.BUSY_SECONDS_SHARE_MAX:.0%} of their seconds",
-        f"more than {verdict.LATE_SHARE_MAX:.0%} of the arrivals were sent over 10 ms after",
+        f"more than {verdict.LATE_SHARE_MAX:.0%} of the arrivals were begun over 10 ms after",
         f"lagged by more than {verdict.LOOP_LAG_S_MAX:g} s",
         f"differ by more than {verdict.CLOCK_SKEW_S_MAX:g} s",
         f"more than {verdict.DROPPED_SHARE_MAX:.0%} of the arrivals found the in-flight limit",

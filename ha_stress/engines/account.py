@@ -16,7 +16,8 @@ from ha_stress.engines.histogram import Recorder, Sparse
 from ha_stress.tasks.checking import Compiled, compiled, with_implied
 from ha_stress.tasks.figures import place_of
 
-#: An arrival sent later than this after its schedule counts as late.
+#: An arrival begun later than this after its schedule counts as late: sent, or, where there is no connection that could be
+#: used, connecting. What the target takes to be connected to is in the response time; it is not the generator's lateness.
 LATE_S: Final = 0.010
 #: What a task without checks is held to.
 IMPLIED: Final = compiled(with_implied(()))

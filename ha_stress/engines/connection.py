@@ -108,13 +108,13 @@ class Connection:
 
     def _hand_over(self, account: Tally, moment: float) -> None:
         """The kernel has taken the first bytes of a request that had to wait for that."""
+        if self.user is None and self.sent_s - self.due_s > LATE_S:
+            account.late += 1
         self._connect_s = moment - self.sent_s
         self.sent_s = moment
         self.handed = True
         account.waiting -= 1
         account.started += 1
-        if moment - self.due_s > LATE_S:
-            account.late += 1
 
     def _stopped(self, error: OSError, moment: float) -> None:
         """The socket takes no more of the request, for now or for ever."""

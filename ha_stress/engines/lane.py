@@ -155,7 +155,7 @@ class Lane(Revisions):
             return
         account.started += 1
         account.bytes_out += count
-        if sent_s - due_s > LATE_S:
+        if user is None and sent_s - due_s > LATE_S:
             account.late += 1
         if count != prepared.size:
             connection.rest(count)

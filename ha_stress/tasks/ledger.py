@@ -19,7 +19,7 @@ from ha_stress.tasks.schedule import Holder, Plan, due_before, owned_below
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """What one holder accounted for. `late` is the part of `started` that was sent over 10 ms after its schedule, `wrong`
+    """What one holder accounted for. `late` is the part of `started` that was begun over 10 ms after its schedule, `wrong`
     the part of `completed` of which a check failed, `retried` counts requests that went out on a second connection because
     the first one was closed before any byte of them was sent, `connected` new connections, `closed` the users (of the closed
     model) who have stopped for good, `cpu_us` the processor time of the engine meanwhile."""

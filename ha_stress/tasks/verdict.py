@@ -4,7 +4,7 @@
 measures itself. Each limit has a name here, and a finding says the figure, the limit and what to do.
 
     cpu          engines that used a core almost up             the target's latency is in truth the generator's
-    late         arrivals sent long after their schedule        the same
+    late         arrivals begun long after their schedule       the same
     loop_lag     a node's loop stood still                      results and changes came late
     clock_skew   the clocks of the nodes differ                 their arrivals are shifted against each other
     dropped      arrivals for which there was no room           the load was less than asked for, and the slowest of it
@@ -157,7 +157,7 @@ def _late(totals: Totals) -> Finding:
     limit = LATE_SHARE_MAX + of_a_pause / started if started else LATE_SHARE_MAX
     ok = share is None or share <= limit
     were, their = ("was", "its") if late == 1 else ("were", "their")
-    sentence = f"{_part(late, share)} {were} sent over 10 ms after {their} schedule"
+    sentence = f"{_part(late, share)} {were} begun over 10 ms after {their} schedule"
     return Finding(
         name="late",
         about=About.GENERATOR,

@@ -22,20 +22,31 @@ SENDING: ContextVar[Step | None] = ContextVar("SENDING", default=None)
 
 
 class Arrival:
-    """`number` is its place in the whole task (what request, what row of data); `due_s` when it was due, `sent_s` when
-    its first byte was handed to the network. In the closed model it is one of a `user`.
+    """`number` is its place in the whole task (what request, what row of data); `due_s` when it was due, `begun_s` when
+    its task began, `sent_s` when its first byte was handed to the network. In the closed model it is one of a `user`.
 
     Until it is sent, or has failed before that, it is in `tally.waiting` only: neither intended nor started. `tally` is
     where its account counts it, `steps` are the requests that it makes if it is a run of a scenario.
     """
 
-    __slots__ = ("account", "due_s", "number", "scope", "sent", "sent_s", "settled", "steps", "tally", "user")
+    __slots__ = (
+        "account",
+        "begun_s",
+        "due_s",
+        "number",
+        "scope",
+        "sent",
+        "sent_s",
+        "settled",
+        "steps",
+        "tally",
+        "user",
+    )
 
     def __init__(self, account: Account, tally: Tally, due_s: float, number: int, user: User | None = None) -> None:
         self.account = account
         self.tally = tally
-        self.due_s = due_s
-        self.sent_s = due_s
+        self.due_s = self.begun_s = self.sent_s = due_s
         self.number = number
         self.user = user
         self.sent = False
@@ -51,7 +62,7 @@ class Arrival:
             return
         self._start()
         self.sent_s = now() if since_s is None else since_s
-        if self.sent_s - self.due_s > LATE_S:
+        if self.user is None and self.begun_s - self.due_s > LATE_S:
             self.tally.late += 1
 
     def _start(self) -> None:

@@ -153,6 +153,7 @@ class Lane(Revisions):
     async def _run(self, arrival: Arrival) -> None:
         which = self.turns[arrival.number % len(self.turns)]
         CURRENT.set(arrival)
+        arrival.begun_s = now()
         arrival.scope = trio.CancelScope(deadline=trio.current_time() + self._timeouts_s[which])
         try:
             if arrival.settled:  # taken away before it began

@@ -85,6 +85,11 @@ class Loop:
         while True:
             self._news = trio.Event()
             moment = now()
+            if self._stalls.late(
+                moment
+            ):  # stopped since the last look at the sockets: the next one tells, before the tasks
+                await trio.lowlevel.checkpoint()
+                continue
             wake_s = self._hold.until_s if moment < self._hold.until_s else self._fire(moment)
             pause_s = min(wake_s - now(), PAUSE_S_MAX)
             if pause_s <= 0:
@@ -263,15 +268,17 @@ class Stalls(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         self.running_since = inf
-        if self._late() <= 0:  # otherwise it is told after the wait, when tasks can be woken
-            self._latest_s = now() + timeout + STALL_S
+        moment = now()
+        if not self.late(moment):  # otherwise it is told after the wait, when tasks can be woken
+            self._latest_s = moment + timeout + STALL_S
 
     def after_io_wait(self, timeout: float) -> None:
-        late_s = self._late()
-        self.running_since = now()
-        self._latest_s = self.running_since + STALL_S
-        if late_s > 0:
-            self._stalled(late_s + STALL_S)
+        moment, latest_s = now(), self._latest_s
+        self.running_since = moment
+        self._latest_s = moment + STALL_S
+        if moment > latest_s:
+            self._stalled(moment - latest_s + STALL_S)
 
-    def _late(self) -> float:
-        return now() - self._latest_s
+    def late(self, moment: float) -> bool:
+        """Whether this process has stood still since it last looked."""
+        return moment > self._latest_s

@@ -90,7 +90,7 @@ def books(run: Run) -> str:
         "way. Uncovered: due at a worker that had died before it accounted for them. An arrival cannot end otherwise.</p>"
     )
     others = [
-        ("late", "sent over 10 ms after it was due"),
+        ("late", "begun over 10 ms after it was due"),
         ("retried", "sent on a second connection"),
         ("connected", "new connections"),
     ]
