@@ -22,7 +22,7 @@ from ha_stress.base.errors import HaStressError
 #: Connections, spawned users and cold caches are not what is measured.
 RAMP_S: Final = 0.5
 #: The load goes on for so long after the window.
-TAIL_S: Final = 0.5
+TAIL_S: Final = 2.0
 #: k6 and Locust need up to two seconds on a quiet machine before they send anything.
 BEGIN_TIMEOUT_S: Final = 60.0
 #: A generator that has fallen behind, or waits for late answers, ends this much later at most.

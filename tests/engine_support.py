@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import json
 import socket
 import subprocess
@@ -37,7 +39,7 @@ class Rig:
         await self.pool.apply([share("http://127.0.0.1:9/", part(0, 0), task="warm")])
         await self.until(lambda: self.pool.idle)
 
-    async def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], within_s: float = 30.0) -> None:
         with trio.fail_after(within_s):
             while not condition():  # noqa: ASYNC110  the condition is outside this process
                 await trio.sleep(0.01)
@@ -170,7 +172,25 @@ def read_request(sock: socket.socket) -> bytes:
     return head
 
 
+@functools.cache
+def _taken() -> list[socket.socket]:
+    """One port of 127.0.0.1 and, where there is one, of ::1. Held as long as this process lives."""
+    for _ in range(20):
+        sockets = [socket.socket(socket.AF_INET)]
+        sockets[0].bind(("127.0.0.1", 0))
+        try:
+            sockets.append(socket.socket(socket.AF_INET6))
+            sockets[1].bind(("::1", sockets[0].getsockname()[1]))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                for sock in sockets:
+                    sock.close()
+                continue
+        return sockets
+    raise AssertionError("no port is free in both families")
+
+
 def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+    """A port on which nobody listens, nor ever will, to be dialled: it is taken. The same one each time."""
+    port: int = _taken()[0].getsockname()[1]
+    return port

@@ -38,7 +38,7 @@ class EngineThread:
         """A message without anything in it: go, alive."""
         self._sock.sendall(control.frame({"t": kind}))
 
-    def until_heard(self, kind: str, within_s: float = 5.0) -> bool:
+    def until_heard(self, kind: str, within_s: float = 15.0) -> bool:
         """Whether it says this, or has said it."""
         deadline = time.monotonic() + within_s
         while kind not in self.heard and time.monotonic() < deadline:

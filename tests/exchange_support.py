@@ -110,6 +110,13 @@ async def hang_up(stream: trio.SocketStream) -> None:
     await silent(stream)
 
 
+async def answer_and_end(stream: trio.SocketStream, answer: bytes) -> None:
+    """Both in one packet, so that no further request can meet the end halfway: it would be lost, and rightly."""
+    await stream.socket.send(answer, socket.MSG_MORE)
+    stream.socket.shutdown(socket.SHUT_WR)
+    await silent(stream)
+
+
 async def reset(stream: trio.SocketStream) -> None:
     await stream.receive_some(65_536)
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

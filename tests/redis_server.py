@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from ha_stress.bus.embedded import EmbeddedRedis
 
 #: Redis as Debian packages it, where it is installed: the scripts must mean the same there.
 DEBIAN_REDIS = shutil.which("redis-server")
+#: Between its choice and its use a port may be taken by somebody else.
+PORTS_TRIED_MAX = 5
 
 
 @pytest.fixture(scope="session")
@@ -70,19 +72,32 @@ def redis_process(folder: Path, *settings: str) -> Iterator[str]:
 
     Yields the URL, without the credentials that `settings` may ask for.
     """
-    assert DEBIAN_REDIS is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [DEBIAN_REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *settings]
-    command = [part.replace("PORT", str(port)) for part in command]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    process, port = _started(folder, settings)
     try:
-        until(lambda: _listens(port), "redis-server listens")
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.kill()
         process.wait()
+
+
+def _started(folder: Path, settings: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
+    for _ in range(PORTS_TRIED_MAX):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        process = _start_on(port, folder, settings)
+        if process.poll() is None:
+            return process, port
+    raise AssertionError(f"redis-server ended {PORTS_TRIED_MAX} times in a row")
+
+
+def _start_on(port: int, folder: Path, settings: Sequence[str]) -> subprocess.Popen[bytes]:
+    assert DEBIAN_REDIS is not None
+    command = [DEBIAN_REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *settings]
+    command = [part.replace("PORT", str(port)) for part in command]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    until(lambda: _listens(port) or process.poll() is not None, "redis-server listens, or has ended")
+    return process
 
 
 def plain_client(url: str) -> Any:
@@ -90,7 +105,7 @@ def plain_client(url: str) -> Any:
     return redis.Redis.from_url(url)
 
 
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 5.0) -> None:
+def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
@@ -98,7 +113,7 @@ def until(condition: Callable[[], bool], what: str, timeout_s: float = 5.0) -> N
 
 
 async def expect(
-    hints: trio.MemoryReceiveChannel[Hint | Resubscribed], wanted: Hint | Resubscribed, timeout_s: float = 5.0
+    hints: trio.MemoryReceiveChannel[Hint | Resubscribed], wanted: Hint | Resubscribed, timeout_s: float = 15.0
 ) -> None:
     """Receive until `wanted` comes."""
     with trio.fail_after(timeout_s):
@@ -108,7 +123,7 @@ async def expect(
     raise AssertionError(f"the subscription ended before {wanted}")
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str, timeout_s: float = 5.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, timeout_s: float = 15.0) -> None:
     """Ask until it holds. A server that does not answer counts as no."""
     with trio.move_on_after(timeout_s):
         while True:

@@ -231,7 +231,7 @@ async def test_a_resolver_that_hangs_does_not_hold_up_the_creation(monkeypatch: 
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(10) and [])
     monkeypatch.setattr(allowed, "LOOKUP_TIMEOUT_S", 0.1)
     try:
-        with trio.fail_after(2):
+        with trio.fail_after(8):
             await check_targets(spec_of(*(f"host{n}" for n in range(20))), AllowedTargets.parse(), lookups())
     finally:
         released.set()

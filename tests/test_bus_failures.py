@@ -103,7 +103,7 @@ async def test_a_suspended_server_is_unavailable_in_time_and_serves_again_when_i
             return await bus.mastership() == NOBODY
 
         await eventually(serves, "the server answers again")
-    assert 0.8 < took_s < 2.0
+    assert 0.8 < took_s < 2.9, "all of them at once, not as many as there are threads"
 
 
 async def test_after_a_restart_the_next_call_succeeds_at_once_and_the_data_is_there(
@@ -291,7 +291,7 @@ async def test_closing_ends_the_thread_even_while_the_server_is_suspended(
         await expect(hints, Resubscribed())
         os.kill(own_valkey.pid, signal.SIGSTOP)
         started = time.monotonic()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < feed.PING_AFTER_S, "it did not wait until it would have looked by itself"
     assert not [thread for thread in threading.enumerate() if thread.name == "bus-feed"]
 
 
@@ -317,10 +317,9 @@ async def test_a_cancelled_call_leaves_at_once_and_the_bus_is_usable(own_valkey:
     async with open_bus(own_valkey.url, cluster) as bus:
         await bus.ping()
         os.kill(own_valkey.pid, signal.SIGSTOP)
-        started = time.monotonic()
-        with trio.move_on_after(0.1):
+        with trio.move_on_after(0.1) as scope:
             await bus.ping()
-        assert time.monotonic() - started < 0.5
+        assert scope.cancelled_caught, "and not the end of the call in its thread, which is an error"
         os.kill(own_valkey.pid, signal.SIGCONT)
 
         async def answers() -> bool:

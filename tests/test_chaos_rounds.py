@@ -304,8 +304,8 @@ def test_a_lowered_vote_and_a_lowered_epoch_in_a_live_cluster_are_found(watched:
     cluster, sampler = watched
     file = cluster.dir / "s2" / "vote-s2.json"
     state = json.loads(file.read_text("utf-8"))
-    file.write_text(json.dumps(state | {"voted_epoch": -1}), "utf-8")
-    assert found_within(sampler, "votes-never-fall")
+    lowered = json.dumps(state | {"voted_epoch": -1})
+    assert found_within(sampler, "votes-never-fall", again=lambda: file.write_text(lowered, "utf-8"))
     file.write_text(json.dumps(state), "utf-8")
     client, key = cluster.outside.client, cluster.outside.keys.mastership
     assert found_within(sampler, "epoch-never-falls", again=lambda: client.delete(key))

@@ -104,7 +104,7 @@ async def test_the_share_of_a_dead_worker_moves_and_the_books_balance(
         async with small_cluster(valkey.url, cluster, tmp_path) as world:
             master, _, dying = await world.add("m", "a", "b")
             await world.promote(master)
-            task = await world.run_task(master, target.url, rate=200, duration_s=3.0)
+            task = await world.run_task(master, target.url, rate=75, duration_s=8.0)
             await running(master, task)
             dying.crash()
             if told:
@@ -135,13 +135,13 @@ async def test_a_suspended_worker_finds_that_its_share_was_taken_before_it_goes_
             await master.bus.add_event(
                 Event(name="+odown", source="s1", epoch=1, subject="b", detail=detail, cause="silence")
             )
-            plan = await moved_to(master, task, ["a"])
+            await moved_to(master, task, ["a"])
 
             async def is_written() -> bool:
+                plan = (await master.store.task(task)).plan  # one that was stored too late is made anew
                 assignment = await master.bus.assignment("b")
-                return assignment is not None and [p.limit for p in assignment.shares[0].parts] == [
-                    plan.revisions[0].limit
-                ]
+                assert plan is not None and assignment is not None
+                return [[p.limit for p in share.parts] for share in assignment.shares] == [[plan.revisions[0].limit]]
 
             await until(is_written, "what b finds when it wakes up is the closed share")
             await trio.sleep(1.2)  # longer than what an engine takes for a stall
@@ -159,7 +159,7 @@ async def test_a_change_is_planned_only_when_the_holders_can_be_told(
         async with small_cluster(own_valkey.url, cluster, tmp_path) as world:
             master, *_ = await world.add("m", "a", "b")
             await world.promote(master)
-            task = await world.run_task(master, target.url, rate=400, duration_s=4.0)
+            task = await world.run_task(master, target.url, rate=400, duration_s=8.0)
             await running(master, task)
             own_valkey.kill()
             await master.store.set_rate(task, 20)
@@ -223,7 +223,7 @@ async def test_a_second_master_takes_over_in_the_middle_and_no_arrival_is_lost_o
             assert (totals.planned, totals.completed, totals.uncovered) == (600, 600, 0)
             assert target.counted() == 600
             assert await counted_by_name(new, task) == {"GET /": (300, 300), "GET /cart": (300, 300)}
-            assert new.said("+acting")[0].detail["after_ms"] < 1000
+            assert new.said("+acting")[0].detail["after_ms"] < 3000  # its clock runs on while the machine stands still
             assert {row.holder.node for row in await new.store.rows(task)} >= {"n", "a"}
             assert world.epoch in await new.store.failovers()
 
@@ -390,10 +390,10 @@ async def test_redis_is_away_for_longer_than_the_expiry_and_nobody_loses_a_share
         async with small_cluster(own_valkey.url, cluster, tmp_path) as world:
             master, *_ = await world.add("m", "a", "b")
             await world.promote(master)
-            task = await world.run_task(master, target.url, rate=200, duration_s=5.0)
+            task = await world.run_task(master, target.url, rate=125, duration_s=8.0)
             before = await running(master, task)
             own_valkey.kill()
-            await trio.sleep(3 * master.config.timing.info_expiry_s)
+            await trio.sleep(1.5 * master.config.timing.info_expiry_s)
             await trio.to_thread.run_sync(own_valkey.restart)
             totals = await ended(master.store, task, within_s=30.0)
             assert (await master.store.task(task)).plan == before
@@ -413,7 +413,7 @@ async def test_redis_takes_no_writes_for_longer_than_the_expiry_and_nobody_loses
         async with small_cluster(own_valkey.url, cluster, tmp_path) as world:
             master, *_ = await world.add("m", "a", "b")
             await world.promote(master)
-            task = await world.run_task(master, target.url, rate=200, duration_s=2.5)
+            task = await world.run_task(master, target.url, rate=125, duration_s=8.0)
             before = await running(master, task)
             outsider.config_set("maxmemory", "1")
             master.acting = False  # its lease has run out
@@ -423,6 +423,6 @@ async def test_redis_takes_no_writes_for_longer_than_the_expiry_and_nobody_loses
             master.acting = True
             totals = await ended(master.store, task, within_s=30.0)
             assert (await master.store.task(task)).plan == before
-            assert (totals.planned, totals.completed, totals.uncovered) == (500, 500, 0)
-            assert target.counted() == 500
+            assert (totals.planned, totals.completed, totals.uncovered) == (1000, 1000, 0)
+            assert target.counted() == 1000
             assert master.said("-node") == []

@@ -132,21 +132,21 @@ CASES: dict[str, Case] = {
         serve=answering(b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"\r\nhello", then="end"), new=True
     ),
     "the server's half is closed after the answer": Case(
-        serve=answering(SHORT, then="half"), rate=5, count=3, new=True
+        serve=answering(SHORT, then="half"), rate=2, count=3, new=True
     ),
     "in another coding than chunks, to the end of the connection": Case(
         serve=answering(OK + b"Transfer-Encoding: chunked, gzip\r\n\r\nhello", then="end", bytewise=True), new=True
     ),
-    "reset after a whole answer": Case(serve=answering(SHORT, then="reset"), rate=5, count=3, new=True),
+    "reset after a whole answer": Case(serve=answering(SHORT, then="reset"), rate=2, count=3, new=True),
     "switching protocols": Case(
         serve=answering(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
         status=101,
         new=True,
     ),
     # Ended while idle
-    "closed while idle": Case(serve=one_then("end"), rate=5, count=3, new=True),
-    "reset while idle": Case(serve=one_then("reset"), rate=5, count=3, new=True),
-    "spoke while idle": Case(serve=one_then("junk"), rate=5, count=3, new=True),
+    "closed while idle": Case(serve=one_then("end"), rate=2, count=3, new=True),
+    "reset while idle": Case(serve=one_then("reset"), rate=2, count=3, new=True),
+    "spoke while idle": Case(serve=one_then("junk"), rate=2, count=3, new=True),
     # More than was asked for
     "HEAD with a body": Case(serve=answering(SHORT), request=HEAD, new=True),
     "two answers": Case(serve=answering(SHORT + SHORT), new=True),

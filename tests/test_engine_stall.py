@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ import trio
 from ha_stress.base.targets import AllowedTargets
 from ha_stress.engines.exchange.loop import Loop as ExchangeLoop
 from ha_stress.engines.exchange.reach import Reach
+from ha_stress.engines.exchange.watchdog import Blocked, Watchdog
 from ha_stress.engines.hold import STALL_S
 from ha_stress.engines.loop import Loop
 from ha_stress.tasks.schedule import Part
@@ -159,11 +163,36 @@ def test_a_stop_between_the_sockets_and_the_pacer_is_found_before_anything_is_be
         until(lambda: len(counted) > held + 100)  # it makes up for what was due meanwhile
 
 
+def test_scenario_code_is_not_blamed_for_a_stop_of_its_engine() -> None:
+    """What a stopped process misses of the watchdog's looks it gets as one."""
+    since_s = 5.0
+    watchdog = Watchdog(lambda: since_s)
+    watchdog._files.add("shop.py")  # and no timer of this process
+    code = compile("look()", "shop.py", "exec")
+
+    def look() -> None:
+        watchdog._look(signal.SIGALRM, sys._getframe(1))
+
+    def looks(count: int) -> None:
+        for _ in range(count):
+            exec(code, {"look": look})
+
+    looks(2)
+    since_s = 1005.0  # it waited, as it should, and runs again; the clock says nothing
+    looks(4)
+    since_s = inf  # it waits
+    looks(10)
+    since_s = 2005.0
+    looks(4)
+    with pytest.raises(Blocked, match="ran for 1 s"):
+        looks(1)
+
+
 def test_an_engine_holds_while_its_node_is_silent_and_goes_on_when_told() -> None:
     """A node that was suspended alone: its share is given to others, of which neither it nor its engine can know."""
-    with target_process() as target, engine_thread(silent_s=0.4) as engine:
+    with target_process() as target, engine_thread(silent_s=1.5) as engine:
         engine.apply(share(target.url, part(100, None)))
-        for _ in range(8):  # twice as long as it may be silent
+        for _ in range(20):  # longer than it may be silent
             time.sleep(0.1)
             engine.say("alive")
         assert not engine.until_heard("stalled", within_s=0.1)

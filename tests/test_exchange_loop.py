@@ -137,7 +137,7 @@ async def test_users_of_a_target_that_refuses_do_not_spin() -> None:
     async with tcp_server(echo) as server, exchange_rig() as rig:
         port = server.port
     async with exchange_rig() as rig:
-        closed = part(0, 0, modulus=1, slots=(0,), users=1, until_s=0.3)
+        closed = part(0, 0, modulus=1, slots=(0,), users=1, until_s=1.2)
         failing = Scenario(name="s.py", source="async def scenario(user):\n    raise ValueError")
         shares = {
             "tcp": share(f"tcp://127.0.0.1:{port}", closed, body=b"x", in_s=0.1),
@@ -147,7 +147,7 @@ async def test_users_of_a_target_that_refuses_do_not_spin() -> None:
         await rig.pool.apply([replace(one, task=name) for name, one in shares.items()])
         await rig.settled()
         for name, kind in (("tcp", "connect_refused"), ("ws", "connect_refused"), ("scenario", "scenario")):
-            assert 1 <= rig.of(name).failed[kind] <= 31
+            assert 1 <= rig.of(name).failed[kind] <= 121
 
 
 async def test_a_stopped_engine_asks_before_it_goes_on() -> None:

@@ -96,7 +96,7 @@ async def test_users_have_rows_of_their_own() -> None:
     people, text = feeder("people", 1000)
     told = Collector()
     async with tcp_server(told.serve) as server, exchange_rig(engines=2) as rig:
-        closed = part(0, 0, modulus=3, slots=(0, 1, 2), users=3, until_s=0.3)
+        closed = part(0, 0, modulus=3, slots=(0, 1, 2), users=3, until_s=1.5)
         asked = playing(SAY_ROW.format(port=server.port), closed, feeders=(people,))
         await rig.pool.apply([replace(asked, think_time_s=0.01)], {people.blob: text})
         books = await rig.settled()
@@ -166,7 +166,7 @@ async def scenario(user):
         runs = books.completed
         assert (runs + books.dropped, books.failed, books.checks) == (20, {}, {})
         assert books.statuses == {"200": runs, "201": runs}
-        assert books.connected <= 3 < runs
+        assert books.connected <= min(3, runs)  # of two requests each
 
 
 async def test_every_failure_of_a_scenario_has_its_kind_and_the_author_sees_the_first() -> None:

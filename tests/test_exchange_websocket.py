@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,15 @@ async def test_an_arrival_is_a_message_on_an_idle_connection_and_the_message_tha
 
     checks = (parse_check("body == here: hello"), parse_check("body contains hullo"))
     async with websocket_server(answer_twice) as server, exchange_rig(engines=2) as rig:
-        asked = replace(share(server.ws, part(300, 150), body=b"hello", expect="here"), checks=checks)
-        await rig.pool.apply([asked])
+        asked = share(server.ws, part(300, 150), body=b"hello", expect="here", in_flight_max=20)
+        await rig.pool.apply([replace(asked, checks=checks)])
         books = await rig.settled()
-        assert (books.completed, books.failed, books.wrong) == (150, {}, 150)
-        assert books.checks == {"body contains hullo": 150}
-        assert seen == ["hello"] * 150
-        assert 2 <= books.connected == server.connections < 150  # used again; how often depends on the machine
+        count = books.completed  # all of them, on a machine that has time
+        assert (books.failed, books.wrong) == ({}, count)
+        assert count == books.started == 150 - books.dropped
+        assert books.checks == {"body contains hullo": count}
+        assert seen == ["hello"] * count
+        assert 2 <= books.connected == server.connections <= 2 * 20
 
 
 async def test_each_user_keeps_its_connection_and_is_not_late_however_long_it_took_to_open() -> None:
@@ -53,10 +56,13 @@ async def test_each_user_keeps_its_connection_and_is_not_late_however_long_it_to
         await ws_echo(request)
 
     async with websocket_server(open_slowly) as server, exchange_rig(engines=2) as rig:
-        closed = part(0, 0, modulus=4, slots=(0, 1, 2, 3), users=4, until_s=0.3)
-        await rig.pool.apply([share(server.ws, closed, body=b"hello")])
+        closed = part(0, None, modulus=4, slots=(0, 1, 2, 3), users=4)
+        asked = share(server.ws, closed, body=b"hello")
+        await rig.pool.apply([asked])
+        await rig.until(lambda: rig.books().completed > 8)
+        until_s = time.time() - asked.started_at
+        await rig.pool.apply([replace(asked, parts=(replace(closed, limit=0, until_s=until_s),))])
         books = await rig.settled()
-        assert books.completed > 8
         assert (books.connected, server.connections, books.late, books.failed) == (4, 4, 0, {})
 
 
@@ -98,8 +104,10 @@ async def test_without_a_body_an_arrival_only_connects_and_closes() -> None:
 async def test_a_websocket_that_was_closed_while_it_was_idle_costs_no_arrival() -> None:
     async def once(request: Any) -> None:
         socket = await request.accept()
-        await socket.send_message(await socket.get_message())
-        await socket.aclose()
+        assert await socket.get_message() == "hello"
+        # Answer and close at once, so that no arrival meets the close halfway.
+        await socket._stream.send_all(b"\x81\x05hello\x88\x02\x03\xe8")
+        await trio.sleep_forever()
 
     async with websocket_server(once) as server, exchange_rig() as rig:
         await rig.pool.apply([share(server.ws, part(40, 20), body=b"hello")])

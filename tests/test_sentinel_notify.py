@@ -50,10 +50,10 @@ async def test_a_command_need_not_read_its_input() -> None:
 
 
 async def test_a_child_that_a_command_leaves_behind_does_not_hold_it_up() -> None:
-    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3)'])"
+    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(12)'])"
     began = time.monotonic()
     await Command(script(code), timeout_s=30).deliver(NOTICE)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 8
 
 
 async def test_a_command_may_print_much_of_which_little_is_kept() -> None:

@@ -112,13 +112,18 @@ def parted(engine: EngineThread) -> tuple[Counters, Counters]:
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_what_fails_after_the_warm_up_and_was_due_in_it_is_of_the_warm_up(*, mixed: bool) -> None:
-    opened = threading.Event()
-    with raw_server(answering_once_open(opened)) as server, engine_thread() as engine:
+    opened, mute = threading.Event(), threading.Event()
+    opened.set()
+
+    def mute_at_first(sock: socket.socket, number: int) -> None:
+        answering_once_open(mute if number <= 5 else opened)(sock, number)
+
+    with raw_server(mute_at_first) as server, engine_thread() as engine:
         share = replace(arrivals(server.url, 40, rate=100.0, timeout_s=0.2), warm_up_s=0.1995)
         if mixed:
             share = replace(share, mix=(replace(share.request, method="HEAD"),))
-        threading.Timer(0.3, opened.set).start()
         books = engine.run(share)
+        mute.set()
         warm_up, rest = parted(engine)
         assert (warm_up.started, rest.started, books.started) == (20, 20, 40)
         assert warm_up.under_way == rest.under_way == 0
@@ -129,7 +134,7 @@ def test_users_change_over_at_the_end_of_the_warm_up_without_a_pause() -> None:
     opened = threading.Event()
     opened.set()
     with raw_server(answering_once_open(opened)) as server, engine_thread() as engine:
-        engine.run(replace(users(server.url, 3, 0.6), warm_up_s=0.3))
+        engine.run(replace(users(server.url, 3, 2.0), warm_up_s=1.0))
         warm_up, rest = parted(engine)
         assert warm_up.closed == 0 and rest.closed == 3
         assert warm_up.under_way == rest.under_way == 0

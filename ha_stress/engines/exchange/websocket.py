@@ -214,6 +214,7 @@ class WebSocketExchange:
         if not self._message:
             await self._only_open(arrival)
             return
+        await trio.lowlevel.checkpoint()  # those who read idle connections hear first of what the target has closed
         socket = self._take_idle()
         if socket is None:
             socket = await self._opener.open(self._url, self._headers)
