@@ -145,6 +145,21 @@ def test_credentials_agent_referer_cookies_and_ranges_become_headers() -> None:
     assert (in_url.url, header(in_url, "authorization")) == ("http://h/", ["Basic YW5uOnBAc3M="])
 
 
+def test_a_user_in_a_url_without_a_password_has_an_empty_one() -> None:
+    for command, sent in (("curl http://bob@h/", b"bob:"), ("curl http://a%3Ab@h/", b"a:b:"), ("curl -u a: h", b"a:")):
+        assert header(curl(command), "authorization") == ["Basic " + base64.b64encode(sent).decode()]
+
+
+def test_what_only_concerns_curl_itself_is_left_out_by_its_short_name_too() -> None:
+    plain = curl("curl http://h/")
+    assert curl("curl -1JZ -D head.txt -y 5 -Y 10 -m 0 http://h/") == plain, "and 0 is no limit to curl"
+    found = requests_of("curl --location-trusted http://h/", read)
+    assert found.requests == (plain,)
+    assert found.notes == (
+        "redirects are not followed, each counts as the answer it is: --location-trusted was left out",
+    )
+
+
 def test_an_explicit_header_wins_over_what_an_option_would_add() -> None:
     request = curl("curl -u a:b -H 'authorization: Bearer x' --json '{}' -H 'Accept: text/html' http://h/")
     assert header(request, "authorization") == ["Bearer x"]
@@ -174,7 +189,7 @@ def test_several_urls_and_next_are_several_requests_and_equal_ones_have_a_weight
         ("", "begins with the word curl"),
         ("curl", "names no URL"),
         ("curl --frobnicate http://h/", "--frobnicate is not known"),
-        ("curl -Z3 http://h/", "-Z is not known"),
+        ("curl -ZQ3 http://h/", "-Q is not known"),
         ("curl -x proxy:1 http://h/", "requests go to the target itself"),
         ("curl --http3 http://h/", "HTTP/3"),
         ("curl http://h/ -H", "-H needs a value"),
@@ -191,6 +206,8 @@ def test_several_urls_and_next_are_several_requests_and_equal_ones_have_a_weight
         ("curl 'http://h/", "a quote is not closed"),
         ("curl http://h/ | jq .", "leave out '|'"),
         ("curl -m never http://h/", "not a number of seconds"),
+        ("curl -m -1 http://h/", "not a number of seconds"),
+        ("curl -u bob http://h/", "write -u bob:PASSWORD"),
         ("curl http://h/ -d $'\\ud83d'", "half of a character"),
         ("curl http://h/ -d \udcff", "not UTF-8 text"),
         ('curl "http://h/x" ^\n -H "A: b"', "Copy as cURL (bash)"),

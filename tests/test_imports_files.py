@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ha_stress.base.errors import ConfigError
 from ha_stress.cli.import_files import parse_description
@@ -17,7 +18,6 @@ from ha_stress.cli.plan_file import read_plan
 from ha_stress.cli.task_document import described
 from ha_stress.cli.task_options import TaskOptions
 from ha_stress.imports import har, openapi
-from ha_stress.imports.examples import OMIT, example_of
 from ha_stress.imports.imported import Imported, ImportedRequest
 from ha_stress.imports.plan import plan_toml
 
@@ -321,20 +321,20 @@ def test_what_is_no_description_is_refused_in_one_sentence(document: Any, says: 
         openapi.requests_of(document)
 
 
-def test_a_schema_that_requires_itself_has_no_example_and_an_optional_one_ends() -> None:
-    schemas: dict[str, Any] = {
-        "must": {"type": "object", "required": ["me"], "properties": {"me": {"$ref": "must"}}},
-        "may": {"type": "object", "properties": {"me": {"$ref": "may"}, "n": {"type": "integer"}}},
-    }
-
-    def resolve(schema: Any) -> dict[str, Any]:
-        found: dict[str, Any] = schemas[schema["$ref"]] if "$ref" in schema else schema
-        return found
-
-    assert example_of({"$ref": "must"}, resolve) is OMIT
-    assert example_of({"$ref": "may"}, resolve)["n"] == 1
+def test_a_base_that_is_no_url_is_told_from_a_description_without_a_server() -> None:
+    for base in ("localhost:8080", "h", "ftp://h"):
+        with pytest.raises(ConfigError, match=f"--base '{base}' is not a URL: write for example http://"):
+            openapi.requests_of(pets(), base_url=base)
 
 
+@pytest.fixture(params=["C", "Python"])
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyYAML with libyaml, and as it is without."""
+    if request.param == "Python":
+        monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+
+
+@pytest.mark.usefixtures("parser")
 def test_yaml_dates_stay_text_and_what_is_neither_json_nor_yaml_is_refused() -> None:
     assert parse_description("x", "a: 2024-02-03\nb: 1") == {"a": "2024-02-03", "b": 1}
     words = "[NO, yes, on, 12:30, 010, true, False, 7, -7, 1.5, 1e3, .5, 0x1F, null, =]"
@@ -343,6 +343,25 @@ def test_yaml_dates_stay_text_and_what_is_neither_json_nor_yaml_is_refused() -> 
     for text in ("{", "a: [", "a: !!python/object:os.system x"):
         with pytest.raises(ConfigError, match="x: not "):
             parse_description("x", text)
+
+
+@pytest.mark.usefixtures("parser")
+def test_yaml_that_would_be_more_than_memory_holds_is_refused() -> None:
+    ten = ",".join
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{ten([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+    merges = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{ten([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12))
+    long = f"a: &a {'x' * 100_000}\nb: [{ten(['*a'] * 200)}]"
+    for text, says in (
+        *((one, "x: its aliases stand for more than 10,000,000") for one in (bomb, merges, long)),
+        ("a: &a [*a]", r"x: what \*a stands for contains itself"),
+        ("[" * 100_000, "x: there are more than 200 lists"),
+        ("- " * 100_000, "x: there are more than 200 lists"),
+        ("a: *b", "x: not YAML: found undefined alias"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            parse_description("x", text)
+    usual = "base: &base {a: 1}\nown: {<<: *base, b: 2}\nsame: *base"
+    assert parse_description("x", usual) == {"base": {"a": 1}, "own": {"a": 1, "b": 2}, "same": {"a": 1}}
 
 
 # --- the commands ---
@@ -369,6 +388,14 @@ def test_the_commands_write_what_the_option_requests_reads(tmp_path: Path, capsy
     assert run("import", "curl", "wget http://h/") == 2
     assert run("import", "har", str(tmp_path / "none.har")) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_half_a_character_in_a_recording_does_not_keep_the_others_from_being_written(tmp_path: Path) -> None:
+    odd = entry("http://h/", headers=[{"name": "X-Odd", "value": "a\ud800b"}])
+    (tmp_path / "a.har").write_text(recorded(odd))
+    for name in ("out.json", "out.toml"):
+        assert run("import", "har", str(tmp_path / "a.har"), "-o", str(tmp_path / name)) == 0
+        assert "a?b" in (tmp_path / name).read_text("utf-8")
 
 
 def test_a_draft_of_a_plan_is_one_that_the_plan_reader_takes(tmp_path: Path) -> None:

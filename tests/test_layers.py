@@ -54,6 +54,7 @@ PURE: Final = (
     "ha_stress.report.junit",
     "ha_stress.report.metrics",
     "ha_stress.report.percentiles",
+    "ha_stress.report.result",
     "ha_stress.report.rows",
     "ha_stress.report.run",
     "ha_stress.report.statistics",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ha_stress.base.errors import ConfigError
 from ha_stress.base.limits import POISSON_SEED_MAX, STAGES_MAX
-from ha_stress.base.quantities import duration_text, parse_duration
+from ha_stress.base.quantities import duration_text, number_text, parse_duration, parse_rate
 from ha_stress.tasks.profile import Profile, Stage, check_profile, flattened, is_flat, rate_at, rate_between
 from ha_stress.tasks.profile_text import describe, parse_arrivals, parse_profile
 
@@ -94,6 +94,7 @@ def test_a_profile_is_described_as_it_is_written(text: str) -> None:
 
 def test_what_cannot_be_written_is_described_all_the_same() -> None:
     assert describe(None, 90.0) == "90/s"
+    assert describe(None, 1.5e6) == "1500000/s" and describe(None, 2000 / 60) == "33.3333333333/s"
     assert describe(Profile(poisson_seed=1), 90.0) == "90/s, poisson:1"
     assert describe(Profile(sine_amplitude=5, sine_period_s=2), 90.0) == "sine 85..95 every 2s"
     jump = Profile(stages=(stage(1, 0, 10), stage(2, 20, 30)), sine_amplitude=0.0)
@@ -143,3 +144,9 @@ def test_a_rate_that_is_set_leaves_of_a_profile_only_its_randomness() -> None:
 def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
     assert parse_duration(duration_text(seconds)) == pytest.approx(seconds, rel=1e-9)
     assert duration_text(5400) == "1h30m"
+
+
+@given(st.floats(0, 1e30))
+def test_a_rate_is_written_with_as_many_digits_as_it_is_read_back_by(rate: float) -> None:
+    assert parse_rate(number_text(rate)) == rate
+    assert (number_text(1.5e6), number_text(1e-5), number_text(0.0)) == ("1500000", "0.00001", "0")

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from io import StringIO
 from math import inf
@@ -16,8 +17,10 @@ from xml.etree import ElementTree
 import pytest
 
 from ha_stress.base.errors import ConfigError
-from ha_stress.report import KINDS, parsed, write
+from ha_stress.cli.run_exit import exit_code
+from ha_stress.report import KINDS, parsed, write, write_all
 from ha_stress.report.cases import Outcome, cases_of
+from ha_stress.report.document import document_of
 from ha_stress.report.html.page import page_of
 from ha_stress.report.junit import junit_of
 from ha_stress.report.percentiles import hgrm_of, steps
@@ -61,12 +64,19 @@ def judged(*thresholds: dict[str, Any], valid: bool = True, **more: Any) -> dict
     said = [one["ok"] for one in thresholds]
     passed = None if not said else False if False in said else None if None in said else True
     return {
-        "passed": passed,
+        "passed": False if more.get("aborted") else passed,
         "valid": valid,
+        "saturated": not valid,
         "thresholds": list(thresholds),
         "validity": [finding],
         "aborted": None,
     } | more
+
+
+ABORTED = {"threshold": "p99 < 9ms abort", "observed": 12.0, "after_s": 3.0}
+KEPT, BROKEN = threshold("p99 < 400ms", True), threshold("p99 < 200ms", False)
+NO_SETUP = {"name": "shop.py", "feeders": [], "setup_problem": "setup raised ValueError: no login"}
+NO_TEARDOWN = {"name": "shop.py", "feeders": [], "teardown_problem": "teardown took longer than 60 s"}
 
 
 # Files.
@@ -104,6 +114,30 @@ def test_what_is_no_report_is_refused_in_one_sentence(tmp_path: Path) -> None:
         write(run_of(), "html", tmp_path / "no" / "r.html")
     with pytest.raises(ConfigError, match="use json, csv"):
         write(run_of(), "pdf", tmp_path / "r.pdf")
+
+
+def test_half_a_character_does_not_keep_a_report_from_being_written(tmp_path: Path) -> None:
+    run = replace(run_of(name="a\ud800b", checks=["body contains \udfff"]), command="x \ud800")
+    written, problems = write_all(run, {kind: tmp_path / f"r.{kind}" for kind in KINDS})
+    assert (len(written), problems) == (6, [])
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written}, "no draft is left"
+    assert "<h1>a?b</h1>" in (tmp_path / "r.html").read_text("utf-8")
+
+
+def test_seconds_that_cannot_be_of_one_run_are_refused_before_a_row_is_made_for_each(tmp_path: Path) -> None:
+    write(run_of(), "json", tmp_path / "r.json")
+    whole = json.loads((tmp_path / "r.json").read_text())
+    for second, width_s, says in (
+        (4_000_000_000, 1, "its last second is 2200000000 s after its first one"),
+        (1, 1, "its seconds do not follow each other"),
+        (SECOND + 9, 0, "its seconds do not follow each other"),
+    ):
+        whole["series"]["buckets"][-1]["second"], whole["series"]["width_s"] = second, width_s
+        with pytest.raises(ConfigError, match=f"the JSON report is damaged: {says}"):
+            parsed(json.dumps(whole))
+    whole["series"]["buckets"][-1]["second"] = float("inf")
+    with pytest.raises(ConfigError, match="damaged"):
+        parsed(json.dumps(whole))
 
 
 def test_csv_has_a_row_a_second_also_for_seconds_in_which_nothing_happened() -> None:
@@ -153,13 +187,37 @@ def test_hgrm_reads_as_plotters_read_it() -> None:
         ({}, "Passed", "All 1,000 requests completed"),
         ({"status": "running"}, "Running", "has not ended"),
         ({"uncovered": 5}, "Incomplete", "5 uncovered"),
-        ({"verdict": judged(threshold("p99 < 400ms", True))}, "Passed", "The threshold is kept"),
-        ({"verdict": judged(threshold("p99 < 200ms", False))}, "Failed", "p99 < 200ms (it was 312 ms)"),
-        ({"verdict": judged(threshold("p99 < 400ms", True), valid=False)}, "Not valid", "Engines were busy"),
+        ({"failures": {"not_allowed": 9}}, "Not allowed", "(--allow)"),
+        ({"scenario": NO_SETUP}, "Failed", "The scenario did not begin: setup raised ValueError: no login."),
+        ({"scenario": NO_TEARDOWN}, "Passed", "the books balance. Afterwards, teardown took longer than 60 s."),
+        ({"verdict": judged(KEPT)}, "Passed", "The threshold is kept. The run is valid,"),
+        ({"verdict": judged(KEPT, KEPT)}, "Passed", "All 2 thresholds are kept. The run is valid,"),
+        ({"verdict": judged(BROKEN)}, "Failed", "The threshold is broken: p99 < 200ms (it was 312 ms)."),
+        ({"verdict": judged(BROKEN, KEPT)}, "Failed", "1 of 2 thresholds is broken: p99 < 200ms (it was 312 ms)."),
+        ({"verdict": judged(BROKEN, BROKEN)}, "Failed", "All 2 thresholds are broken: "),
+        ({"verdict": judged(KEPT, valid=False)}, "Not valid", "Engines were busy. The threshold is kept."),
         (
-            {"verdict": judged(aborted={"threshold": "p99 < 9ms abort", "observed": 12.0, "after_s": 3.0})},
-            "Aborted",
-            "p99 < 9ms abort was broken after 3 s",
+            {"verdict": judged(BROKEN, valid=False)},
+            "Not valid",
+            "Engines were busy. The threshold is broken: p99 < 200",
+        ),
+        ({"verdict": judged(valid=False), "uncovered": 5}, "Not valid", "Engines were busy."),
+        (
+            {"verdict": judged(BROKEN, valid=False, saturated=False)},
+            "Failed",
+            "(it was 312 ms). The run is not valid either: engines were busy.",
+        ),
+        (
+            {"verdict": judged(KEPT, valid=False, saturated=False)},
+            "Not valid",
+            "Engines were busy. The threshold is kept.",
+        ),
+        ({"verdict": judged(valid=False, saturated=False), "uncovered": 5}, "Incomplete", "not valid either: engines"),
+        ({"verdict": judged(aborted=ABORTED)}, "Aborted", "p99 < 9ms abort was broken after 3 s"),
+        (
+            {"verdict": judged(valid=False, aborted=ABORTED)},
+            "Not valid",
+            "Engines were busy. The threshold p99 < 9ms abort",
         ),
     ],
 )
@@ -168,6 +226,68 @@ def test_the_verdict_is_one_word_and_one_sentence(task: dict[str, Any], word: st
     assert found == word
     assert part in sentence
     assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "word"),
+    [
+        ({}, 0, "Passed"),
+        ({"scenario": NO_TEARDOWN}, 0, "Passed"),
+        ({"verdict": judged(KEPT), "uncovered": 5}, 0, "Passed"),
+        ({"uncovered": 5}, 4, "Incomplete"),
+        ({"scenario": NO_SETUP}, 4, "Failed"),
+        ({"scenario": NO_SETUP, "verdict": judged(KEPT)}, 4, "Failed"),
+        ({"verdict": judged(valid=False, saturated=False), "uncovered": 50}, 4, "Incomplete"),
+        ({"verdict": judged(BROKEN)}, 7, "Failed"),
+        ({"verdict": judged(BROKEN, valid=False, saturated=False)}, 7, "Failed"),
+        ({"verdict": judged(KEPT, aborted=ABORTED)}, 7, "Aborted"),
+        ({"verdict": judged(valid=False)}, 8, "Not valid"),
+        ({"verdict": judged(BROKEN, valid=False)}, 8, "Not valid"),
+        ({"verdict": judged(KEPT, valid=False, saturated=False)}, 8, "Not valid"),
+        ({"verdict": judged(KEPT), "failures": {"not_allowed": 9}}, 9, "Not allowed"),
+    ],
+)
+def test_every_report_says_of_a_run_what_its_exit_code_says(task: dict[str, Any], code: int, word: str) -> None:
+    run = run_of(**({"thresholds": [one["text"] for one in task.get("verdict", judged())["thresholds"]]} | task))
+    assert exit_code(run.task) == code
+    said = document_of(run)["said"]
+    assert (said["verdict"], any(one["outcome"] == "failed" for one in said["judged"])) == (word, code != 0)
+    suite = ElementTree.fromstring(junit_of(run)).find("testsuite")
+    assert suite is not None
+    known = {one.get("name"): one.get("value") for one in suite.iter("property")}
+    assert known == {"verdict": word, "sentence": said["sentence"]}
+    assert (suite.get("failures") != "0") == (code != 0)
+    assert f"<b>{word}</b> {escape(said['sentence'])}</p>" in page_of(run)
+
+
+def test_why_a_run_is_worth_nothing_stands_before_what_was_measured() -> None:
+    groups = [case.group for case in cases_of(run_of(verdict=judged(BROKEN, valid=False)))]
+    assert groups.index("validity") < groups.index("threshold")
+    groups = [case.group for case in cases_of(run_of(verdict=judged(BROKEN, valid=False, saturated=False)))]
+    assert groups.index("threshold") < groups.index("validity")
+
+
+@pytest.mark.parametrize(("errand", "task"), [("setup", NO_SETUP), ("teardown", NO_TEARDOWN)])
+def test_what_failed_before_or_after_the_load_is_in_every_report_with_its_reason(
+    errand: str, task: dict[str, Any]
+) -> None:
+    run, why = run_of(scenario=task), task[f"{errand}_problem"]
+    page = page_of(run)
+    assert page.count(escape(why)) == 2, "in the verdict and among what was judged"
+    assert f"<td>its {errand} succeeded</td>" in page
+    (case,) = [one for one in document_of(run)["said"]["judged"] if one["group"] == "scenario"]
+    assert case["found"].startswith(why)
+    (found,) = [one for one in ElementTree.fromstring(junit_of(run)).iter("testcase") if "scenario" in str(one.attrib)]
+    (told,) = found
+    assert told.tag == {"setup": "failure", "teardown": "skipped"}[errand], "what comes after the load is not of it"
+    assert str(told.get("message")).startswith(why)
+
+
+def test_a_run_that_never_began_counts_from_its_creation() -> None:
+    run = run_of([], started_at=None, ended_at=BEGAN + 2, plan=[], scenario=NO_SETUP)
+    assert run.began_at == BEGAN - 1
+    assert "not started, created 2027-01-15 07:59:59 UTC, 3 s, task" in page_of(run)
+    assert 'timestamp="2027-01-15T07:59:59"' in junit_of(run) and 'time="3.000"' in junit_of(run)
 
 
 def test_junit_has_a_case_for_each_threshold_each_check_and_the_validity() -> None:

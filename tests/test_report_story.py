@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shlex
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from ha_stress.api.creation import checked
+from ha_stress.api.views import task_view
 from ha_stress.base.errors import Unavailable
+from ha_stress.cli.main import app
+from ha_stress.cli.task_document import described
+from ha_stress.cli.task_options import TaskOptions
 from ha_stress.report.command import command_of, load_of
 from ha_stress.report.gather import gather
 from ha_stress.report.html import rate_chart, trouble_chart
@@ -17,6 +25,8 @@ from ha_stress.report.html.view import letter, rows_of, view_of
 from ha_stress.report.run import Run
 from ha_stress.report.story import MARKS_MAX, is_short, marks_of, recoveries
 from ha_stress.report.target import arrivals_wanted
+from ha_stress.store.records import TaskRecord
+from ha_stress.tasks.spec import Status, Wanted
 from tests.report_support import BEGAN, stretch, task_of
 
 SECOND = int(BEGAN)
@@ -248,6 +258,59 @@ def test_secrets_of_the_request_do_not_travel_with_the_report() -> None:
     assert [value for _, value in found.task["headers"]] == ["(hidden)"] * 3 + ["text/html"]
     assert found.task["requests"][0]["headers"] == [["authorization", "(hidden)"]]
     assert "abc" not in found.command
+
+
+#: What options may be given together: everything that `task create` has.
+TYPED = [
+    "http://127.0.0.1/a?b=c --rate 10",
+    "http://127.0.0.1/ --rate 1.5M --duration 20s",
+    "http://127.0.0.1/ --rate 1234567 --duration 1m30s --warm-up 1500ms --timeout 0.00001",
+    "http://127.0.0.1/ --rate 2000/min --duration 1h --in-flight-max 7 --nodes-max 3 --name 'a [b] \"c\"'",
+    "http://127.0.0.1/ -r 0.0001 -X POST -H 'A: b c' -H 'A: d' --body @BODY --http2",
+    "http://127.0.0.1/ --users 5 --think-time 250ms --duration 90s --check 'status == 200' --check 'body contains \"x\"'",
+    "http://127.0.0.1/ --profile 'ramp 0..1500k in 1m' --arrivals poisson:7 --threshold 'p99 < 200ms over 10s'",
+    "http://127.0.0.1/ --profile 'stages from 2000/min 1234567@30s,0.00001@1m' --duration 5m",
+    "http://127.0.0.1/ --profile 'steps 1234567,7654321,33.333333333333336 every 1m30s'",
+    "http://127.0.0.1/ --profile 'sine 0.1..0.7 every 60s' --duration 1h",
+    "http://127.0.0.1/ --profile 'constant 2500000 for 10s' --threshold 'error_rate < 1% abort after 5s'",
+    "http://127.0.0.1/ --rate 10 --arrivals poisson:9",
+    "tcp://127.0.0.1:9 --rate 10 --body @BODY --expect '\r\n end'",
+    "--requests REQUESTS.json --rate 10 --timeout 7s",
+    "http://127.0.0.1/ --rate 1 --scenario shop.py --data people=people.csv --data-once cards=cards.csv --data-once x=x.csv",
+]
+
+
+def created(line: str) -> dict[str, Any]:
+    """What the API would be asked for by the options of `task create`."""
+    command: Any = typer.main.get_command(app).commands["task"].commands["create"]  # type: ignore[attr-defined]
+    given = command.make_context("create", shlex.split(line)).params
+    options = {one.name: given[one.name] for one in fields(TaskOptions)}
+    lists = {name: list(options[name] or ()) for name in ("header", "check", "threshold", "data", "data_once")}
+    files = {name: options[name] and Path(options[name]) for name in ("requests", "scenario")}
+    document = described(TaskOptions(**(options | lists | files)), task_id="t-1")
+    return document | ({"nodes_max": given["nodes_max"]} if given["nodes_max"] else {})
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_the_command_of_a_report_creates_the_same_task(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = {"url": "http://127.0.0.1/1", "weight": 3, "name": "one", "body": "x", "timeout_s": 2.5}
+    others = [{"url": f"http://127.0.0.1/{number}", "method": "PUT"} for number in (2, 3)]
+    (tmp_path / "REQUESTS.json").write_text(json.dumps([first, *others]))
+    (tmp_path / "BODY").write_bytes(b"\xff\r\n")
+    (tmp_path / "shop.py").write_text("async def scenario(user):\n    user.check(True, 'it is')\n")
+    for name in ("people", "cards", "x"):
+        (tmp_path / f"{name}.csv").write_text(f"id\n{name}\n")
+    spec = checked(created(line))
+    record = TaskRecord(
+        spec=spec, wanted=Wanted.RUN, intent=1, created_at=0.0, status=Status.PENDING, seen_intent=0, plan=None, epoch=0,
+        ended_at=None,
+    )  # fmt: skip
+    shown = command_of(task_view(record).model_dump(mode="json"))
+    assert shown.startswith("ha-stress task create ")
+    assert checked(created(shown.removeprefix("ha-stress task create "))) == spec
 
 
 def test_the_command_says_all_that_options_can_say() -> None:

@@ -108,6 +108,9 @@ WELL = Evidence(**evidence())
         (task(books={"completed": 9}), 4),
         (task(books={"wrong": 1}), 4),
         (task(verdict([], DROPPING), books={"completed": 5}), 4),
+        (task(scenario={"setup_problem": "setup raised OSError"}), 4),
+        (task(verdict(PASSED, SATURATED), scenario={"setup_problem": "setup raised OSError"}), 4),
+        (task(scenario={"setup_problem": "", "teardown_problem": "teardown raised OSError"}), 0),
         (task(books={"balanced": False}), 5),
         (task(status="stopping"), 6),
         (task(verdict(PASSED, WELL)), 0),
@@ -128,3 +131,17 @@ def test_the_exit_code_says_what_became_of_the_run(found: dict[str, Any], code: 
     assert exit_code_of([found], interrupted=True) == 130
     strong, rest = sentence(code, [found])
     assert strong and rest
+
+
+def test_the_last_sentence_says_what_it_is_judged_by_and_then_what_else_there_is() -> None:
+    def said(found: Verdict, **books: int) -> str:
+        return " ".join(sentence(exit_code(task(found, books=books)), [task(found, books=books)]))
+
+    assert said(verdict(BROKEN, SATURATED)).endswith("and not the target's. A threshold is broken besides.")
+    assert said(verdict(PASSED, SATURATED)).endswith("and not the target's.")
+    assert (
+        said(verdict(BROKEN, DROPPING)) == "Not passed: a threshold is broken, see above. The run is not valid either."
+    )
+    assert said(verdict(BROKEN, WELL)) == "Not passed: a threshold is broken, see above."
+    assert said(verdict([], DROPPING), completed=5).endswith("uncovered above. The run is not valid either.")
+    assert said(verdict([], WELL), completed=5).endswith("uncovered above.")

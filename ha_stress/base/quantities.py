@@ -40,10 +40,20 @@ def parse_rate(text: str) -> float:
 def duration_text(seconds: float) -> str:
     """The shortest way to write it: 90 is "1m30s"."""
     if seconds < 1 or seconds != int(seconds):
-        return f"{seconds:.12g}s"
+        return f"{number_text(float(f'{seconds:.12g}'))}s"
     pieces, left = [], int(seconds)
     for unit in ("d", "h", "m", "s"):
         count, left = divmod(left, int(_UNIT_S[unit]))
         if count:
             pieces.append(f"{count}{unit}")
     return "".join(pieces)
+
+
+def number_text(value: float) -> str:
+    """As few digits as are the same number, none of them an exponent: 1500000, 0.00001."""
+    shortest = repr(float(value)).removesuffix(".0")
+    if "e" not in shortest:
+        return shortest
+    from decimal import Decimal
+
+    return f"{Decimal(shortest):f}"

@@ -107,7 +107,7 @@ def _write(found: Imported, out: Path) -> None:
 
     text = plan_toml(found, out.stem) if out.suffix == ".toml" else _list(found)
     try:
-        out.write_text(text, "utf-8")
+        out.write_text(text, "utf-8", errors="replace")  # halves of characters, as JSON can write them
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,11 @@ _WORDS: Final = (
 )
 #: What PyYAML would make of bare words, and YAML 1.2 does not: dates, and "=" (of which it then makes nothing at all).
 _OURS: Final = ("timestamp", "value", *(kind for kind, _, _ in _WORDS))
+#: Lists and objects of YAML in each other: the fast parser recurses in C, and 100,000 of them end the process.
+_NESTING_MAX: Final = 200
+#: Values and characters that aliases (*name) may stand for in all, beside those that are written: a few lines of aliases of
+#: aliases are more than any memory holds.
+_ALIASED_MAX: Final = 10_000_000
 
 
 def read_import(name: str) -> bytes:
@@ -43,7 +49,9 @@ def parse_description(name: str, text: str) -> Any:
 def _yaml(name: str, text: str) -> Any:
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # there, unless PyYAML was built without libyaml
+
+    class Loader(fast):  # type: ignore[misc]
         """Words are what YAML 1.2 says: NO, on and 12:30 are text, and so are dates, as they are text in a request."""
 
     Loader.yaml_implicit_resolvers = {
@@ -53,7 +61,38 @@ def _yaml(name: str, text: str) -> Any:
     for kind, pattern, begins in _WORDS:
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", pattern, list(begins))
     try:
+        if problem := _too_much(yaml.parse(text, Loader)):
+            raise ConfigError(f"{name}: {problem}")
         return yaml.load(text, Loader)  # it is a safe loader, with other words
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         problem = " ".join(str(error).split())[:200]
         raise ConfigError(f"{name}: not YAML: {problem}") from None
+
+
+def _too_much(events: Iterable[Any]) -> str:
+    """Why a document of YAML would be more than can be held, looked at piece by piece; empty if it would not."""
+    import yaml
+
+    whole: dict[str | None, int] = {}  # how much each anchor stands for, once it has ended
+    around: list[tuple[str | None, int]] = []  # of what is open: its anchor, and how much there was before it
+    seen = aliased = 0
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            around.append((event.anchor, seen))
+            seen += 1
+            if len(around) > _NESTING_MAX:
+                return f"there are more than {_NESTING_MAX} lists and objects in each other"
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = around.pop()
+            whole[anchor] = seen - before
+        elif isinstance(event, yaml.ScalarEvent):
+            whole[event.anchor] = 1 + len(event.value)
+            seen += 1 + len(event.value)
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in around):
+                return f"what *{event.anchor} stands for contains itself"
+            size = whole.get(event.anchor, 0)  # one that nothing is known of is refused by the parser
+            seen, aliased = seen + size, aliased + size
+            if aliased > _ALIASED_MAX:
+                return f"its aliases stand for more than {_ALIASED_MAX:,} values and characters: write less of them"
+    return ""

@@ -1,7 +1,6 @@
 """What a run means to whoever called it: its exit code, and the sentence that goes with it. Pure.
 
-A saturated generator makes every figure worthless, those of thresholds too: 8 goes before 7. Load that is missing is in the
-books for thresholds to judge; it makes invalid what they would have passed.
+Which question goes before which is said by `report.result`, for reports and for the code.
 """
 
 from __future__ import annotations
@@ -19,7 +18,18 @@ from ha_stress.cli.exit_codes import (
     EXIT_THRESHOLDS,
     EXIT_TIMEOUT,
 )
+from ha_stress.report.result import Result, result_of, setup_problem
 
+_CODES: Final[Mapping[Result, int]] = {
+    Result.UNDER_WAY: EXIT_TIMEOUT,
+    Result.DEFECT: EXIT_BOOKS,
+    Result.NOT_ALLOWED: EXIT_NOT_ALLOWED,
+    Result.NOT_BEGUN: EXIT_REQUESTS,
+    Result.NOT_VALID: EXIT_INVALID,
+    Result.BROKEN: EXIT_THRESHOLDS,
+    Result.INCOMPLETE: EXIT_REQUESTS,
+    Result.PASSED: EXIT_DONE,
+}
 #: Of several tasks the first one of these that any has.
 _GRAVEST: Final = (
     EXIT_BOOKS, EXIT_TIMEOUT, EXIT_NOT_ALLOWED, EXIT_INVALID, EXIT_THRESHOLDS, EXIT_REQUESTS, EXIT_DONE,
@@ -40,27 +50,7 @@ RESULTS: Final[Mapping[int, str]] = {
 
 def exit_code(task: Mapping[str, Any]) -> int:
     """Of one task, as the API describes it."""
-    books, verdict = task["books"], task["verdict"]
-    if task["status"] != "ended":
-        return EXIT_TIMEOUT
-    if not books["balanced"]:
-        return EXIT_BOOKS
-    if task["failures"].get("not_allowed"):
-        return EXIT_NOT_ALLOWED
-    if setup_problem(task):
-        return EXIT_REQUESTS
-    if verdict["saturated"]:
-        return EXIT_INVALID
-    if verdict["passed"] is None:
-        return EXIT_DONE if books["completed"] == books["intended"] and not books["wrong"] else EXIT_REQUESTS
-    if not verdict["passed"]:
-        return EXIT_THRESHOLDS
-    return EXIT_DONE if verdict["valid"] else EXIT_INVALID
-
-
-def setup_problem(task: Mapping[str, Any]) -> str:
-    """Why the setup of its scenario failed; empty if it did not."""
-    return str((task.get("scenario") or {}).get("setup_problem", ""))
+    return _CODES[result_of(task)]
 
 
 def exit_code_of(tasks: Sequence[Mapping[str, Any]], *, interrupted: bool) -> int:
@@ -74,6 +64,9 @@ def sentence(code: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     judged = any(task["verdict"]["passed"] is not None for task in tasks)
     saturated = any(task["verdict"]["saturated"] for task in tasks)
     aborted = any(task["verdict"]["aborted"] for task in tasks)
+    same = [task["verdict"] for task in tasks if exit_code(task) == code]
+    broken = " A threshold is broken besides." if any(one["passed"] is False for one in same) else ""
+    less = " The run is not valid either." if any(one["valid"] is False for one in same) else ""
     return {
         EXIT_DONE: (
             ("Passed.", "Every threshold holds, and the books balance.")
@@ -83,17 +76,17 @@ def sentence(code: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
         EXIT_REQUESTS: (
             ("A scenario did not begin:", "its setup failed, see above.")
             if any(map(setup_problem, tasks))
-            else ("Not every request went well:", "see what failed, was wrong, dropped or uncovered above.")
+            else ("Not every request went well:", f"see what failed, was wrong, dropped or uncovered above.{less}")
         ),
         EXIT_BOOKS: ("The books do not balance:", "that is a defect of this program, please report it."),
         EXIT_TIMEOUT: ("The last results did not arrive in time:", "what is shown may not be all."),
         EXIT_THRESHOLDS: (
-            ("Stopped by a threshold that was broken:", "see above.")
+            ("Stopped by a threshold that was broken:", f"see above.{less}")
             if aborted
-            else ("Not passed:", "a threshold is broken, see above.")
+            else ("Not passed:", f"a threshold is broken, see above.{less}")
         ),
         EXIT_INVALID: (
-            ("Not valid:", "the generator was saturated, so these figures are its own and not the target's.")
+            ("Not valid:", f"the generator was saturated, so these figures are its own and not the target's.{broken}")
             if saturated
             else ("Not valid:", "the load was less than asked for, see above.")
         ),

@@ -139,6 +139,8 @@ def _take(command: Command, name: str, value: str, read: Read) -> None:
 def _take_one(command: Command, name: str, value: str) -> None:
     match name:
         case "user":
+            if value and ":" not in value:
+                raise ConfigError(f"curl would ask for the password of {value}: write -u {value}:PASSWORD")
             command.user = value
         case "oauth2-bearer":
             command.bearer = value
@@ -154,14 +156,15 @@ def _take_one(command: Command, name: str, value: str) -> None:
             command.flags.add(name)
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str) -> float | None:
+    """None for 0, which is no limit to curl, as if nothing were said."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value < 1e9:
+    if not 0 <= value < 1e9:
         raise ConfigError(f"--max-time {text}: not a number of seconds")
-    return value
+    return value or None
 
 
 def _data(option: str, value: str, read: Read) -> bytes:

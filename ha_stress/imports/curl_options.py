@@ -8,14 +8,17 @@ from typing import Final
 SHORT: Final = {
     "#": "progress-bar",
     "0": "http1.0",
+    "1": "tlsv1",
     "4": "ipv4",
     "6": "ipv6",
     "A": "user-agent",
+    "D": "dump-header",
     "E": "cert",
     "F": "form",
     "G": "get",
     "H": "header",
     "I": "head",
+    "J": "remote-header-name",
     "K": "config",
     "L": "location",
     "N": "no-buffer",
@@ -23,6 +26,8 @@ SHORT: Final = {
     "S": "show-error",
     "T": "upload-file",
     "X": "request",
+    "Y": "speed-limit",
+    "Z": "parallel",
     "b": "cookie",
     "c": "cookie-jar",
     "d": "data",
@@ -42,6 +47,7 @@ SHORT: Final = {
     "v": "verbose",
     "w": "write-out",
     "x": "proxy",
+    "y": "speed-time",
 }
 
 #: What curl says of a file whose name ends so.
@@ -84,7 +90,6 @@ IGNORED: Final = frozenset(
             "tlsv1.3",
             "no-alpn",
             "tcp-fastopen",
-            "location-trusted",
             "raw",
             "tr-encoding",
             "anyauth",
@@ -132,5 +137,6 @@ REFUSED: Final = {
 NOTED: Final = {
     "insecure": "certificates are verified all the same: -k was left out",
     "location": "redirects are not followed, each counts as the answer it is: -L was left out",
+    "location-trusted": "redirects are not followed, each counts as the answer it is: --location-trusted was left out",
 }
 NOTED_WITH_VALUE: Final = {"cacert": "certificates are verified with those of the system: --cacert was left out"}

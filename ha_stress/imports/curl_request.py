@@ -147,6 +147,7 @@ def _url(text: str, queries: Sequence[str]) -> tuple[str, str]:
     if parts.scheme.lower() not in _SCHEMES or not host:
         raise ConfigError(f"URL {text!r} cannot be loaded: it must begin with http:// or https:// and name a host")
     user, _, netloc = parts.netloc.rpartition("@")
+    user = user if not user or ":" in user else f"{user}:"  # nobody is asked for the password of a URL: it is empty
     query = "&".join(part for part in (parts.query, *queries) if part)
     plain = parts._replace(netloc=netloc, path=parts.path or "/", query=query, fragment="")
     return quote(plain.geturl(), safe=URL_SAFE), unquote(user)

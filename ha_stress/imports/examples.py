@@ -7,12 +7,16 @@ format and bounds. A `pattern` is not solved.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-#: Deeper than any example that a person would write; a schema may contain itself.
+#: Deeper than any example that a person would write.
 DEPTH_MAX: Final = 8
 #: Items and characters that bounds may ask for.
 LENGTH_MAX: Final = 1_000
+#: Schemas that are looked at for one example, of which an array's items count as often as there are items. Those of a large
+#: description refer to each other in more ways than anybody could count: then the example is not as deep.
+SCHEMAS_MAX: Final = 5_000
 
 _FORMATS: Final = {
     "date": "2024-01-31",
@@ -45,26 +49,124 @@ class _Omit:
 OMIT: Final = _Omit()
 
 
-def example_of(schema: Any, resolve: Resolve, depth: int = 0) -> Any:
-    """`resolve` follows a `$ref`. OMIT if the schema is too deep to have an example."""
-    if schema is True or schema is None:
-        return "example"
-    if depth > DEPTH_MAX or schema is False:
-        return OMIT
-    schema = resolve(schema)
-    written = _written(schema)
-    if written is not OMIT:
-        return written
-    for name in ("oneOf", "anyOf"):
-        for choice in schema.get(name) or ():
-            if resolve(choice).get("type") == "null":
+def example_of(schema: Any, resolve: Resolve) -> Any:
+    """`resolve` follows a `$ref`. OMIT if the schema requires itself, or more than an example may have."""
+    depths = ((depth_max, True) for depth_max in range(DEPTH_MAX, -1, -1))
+    for depth_max, optional in (*depths, (DEPTH_MAX, False)):
+        making = _Making(resolve=resolve, depth_max=depth_max, optional=optional)
+        value = making.value_of(schema, _Way())
+        if value is not OMIT and making.seen <= SCHEMAS_MAX:
+            return value
+    return OMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """What is around a value: each `$ref` that led to it, and how many schemas."""
+
+    references: frozenset[str] = frozenset()
+    depth: int = 0
+
+    def passes(self, schema: Any) -> bool:
+        """Whether it has been here before: what comes would contain itself."""
+        return isinstance(schema, dict) and schema.get("$ref") in self.references
+
+    def into(self, schema: Any, deeper: int = 1) -> _Way:
+        reference = {schema["$ref"]} if isinstance(schema, dict) and "$ref" in schema else set()
+        return _Way(references=self.references | reference, depth=self.depth + deeper)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Making:
+    """One example while it is made, with what is `optional` or without it."""
+
+    resolve: Resolve
+    depth_max: int
+    optional: bool
+    seen: int = 0
+
+    def value_of(self, schema: Any, way: _Way) -> Any:
+        self.seen += 1
+        if schema is True or schema is None:
+            return "example"
+        if schema is False or self.seen > SCHEMAS_MAX:
+            return OMIT
+        found = self.resolve(schema)
+        written = _written(found)
+        if written is not OMIT:
+            return written
+        if way.passes(schema) or (way.depth > self.depth_max and _has_parts(found)):
+            return OMIT
+        way = way.into(schema)
+        for name in ("oneOf", "anyOf"):
+            for choice in found.get(name) or ():
+                value = self._chosen(_without(found, name), choice, way)
+                if value is not OMIT:
+                    return value
+        if found.get("allOf"):
+            return self.value_of(self._united(found, way), way)
+        return self._made(found, way)
+
+    def _chosen(self, around: Mapping[str, Any], choice: Any, way: _Way) -> Any:
+        found = self.resolve(choice)
+        if found.get("type") == "null" or (way.passes(choice) and _written(found) is OMIT):
+            return OMIT
+        return self.value_of({**around, **found}, way.into(choice, deeper=0))
+
+    def _united(self, schema: Mapping[str, Any], way: _Way) -> dict[str, Any]:
+        """All of `allOf` as one schema."""
+        whole: dict[str, Any] = {}
+        properties: dict[str, Any] = {}
+        required: list[str] = []
+        for part in (*schema["allOf"], _without(schema, "allOf")):
+            self.seen += 1
+            one = self.resolve(part)
+            if one.get("allOf") and way.depth < self.depth_max and not way.passes(part) and self.seen < SCHEMAS_MAX:
+                one = self._united(one, way.into(part))
+            whole |= _without(one, "allOf")
+            properties |= one.get("properties") or {}
+            required += one.get("required") or ()
+        return whole | ({"properties": properties, "required": required} if properties else {})
+
+    def _made(self, schema: Mapping[str, Any], way: _Way) -> Any:
+        match _type(schema):
+            case "object":
+                return self._object(schema, way)
+            case "array":
+                return self._array(schema, way)
+            case "integer":
+                return int(_number(schema, 1))
+            case "number":
+                return _number(schema, 1.5)
+            case "boolean":
+                return True
+            case "null":
+                return None
+        return _string(schema)
+
+    def _array(self, schema: Mapping[str, Any], way: _Way) -> Any:
+        before = self.seen
+        item = self.value_of(schema.get("items"), way)
+        if item is OMIT:
+            return []
+        cost = self.seen - before
+        count = min(max(1, _int(schema.get("minItems"))), LENGTH_MAX, max(1, SCHEMAS_MAX // cost))
+        self.seen += cost * (count - 1)
+        return [item] * count
+
+    def _object(self, schema: Mapping[str, Any], way: _Way) -> Any:
+        found = {}
+        required = schema.get("required") or ()
+        for name, part in (schema.get("properties") or {}).items():
+            wanted = self.optional or name in required
+            if not wanted or (isinstance(part, dict) and self.resolve(part).get("readOnly")):
                 continue
-            found = example_of({**_without(schema, name), **resolve(choice)}, resolve, depth + 1)
-            if found is not OMIT:
-                return found
-    if schema.get("allOf"):
-        return example_of(_united(schema, resolve, depth), resolve, depth + 1)
-    return _made(schema, resolve, depth)
+            value = self.value_of(part, way)
+            if value is not OMIT:
+                found[name] = value
+            elif name in required:
+                return OMIT
+        return found
 
 
 def _written(schema: Mapping[str, Any]) -> Any:
@@ -80,41 +182,12 @@ def _written(schema: Mapping[str, Any]) -> Any:
     return values[0] if isinstance(values, list) and values else OMIT
 
 
+def _has_parts(schema: Mapping[str, Any]) -> bool:
+    return any(schema.get(name) for name in ("oneOf", "anyOf", "allOf")) or _type(schema) in ("object", "array")
+
+
 def _without(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key != name}
-
-
-def _united(schema: Mapping[str, Any], resolve: Resolve, depth: int) -> dict[str, Any]:
-    """All of `allOf` as one schema."""
-    whole: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
-    required: list[str] = []
-    for part in (*schema["allOf"], _without(schema, "allOf")):
-        one = resolve(part)
-        if one.get("allOf") and depth < DEPTH_MAX:
-            one = _united(one, resolve, depth + 1)
-        whole |= one
-        properties |= one.get("properties") or {}
-        required += one.get("required") or ()
-    return whole | ({"properties": properties, "required": required} if properties else {})
-
-
-def _made(schema: Mapping[str, Any], resolve: Resolve, depth: int) -> Any:
-    match _type(schema):
-        case "object":
-            return _object(schema, resolve, depth)
-        case "array":
-            item = example_of(schema.get("items"), resolve, depth + 1)
-            return [] if item is OMIT else [item] * min(max(1, _int(schema.get("minItems"))), LENGTH_MAX)
-        case "integer":
-            return int(_number(schema, 1))
-        case "number":
-            return _number(schema, 1.5)
-        case "boolean":
-            return True
-        case "null":
-            return None
-    return _string(schema)
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -126,21 +199,6 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "properties" in schema or "additionalProperties" in schema:
         return "object"
     return "array" if "items" in schema else "string"
-
-
-def _object(schema: Mapping[str, Any], resolve: Resolve, depth: int) -> Any:
-    found = {}
-    required = schema.get("required") or ()
-    for name, part in (schema.get("properties") or {}).items():
-        one = resolve(part) if isinstance(part, dict) else {}
-        if one.get("readOnly"):
-            continue
-        value = example_of(part, resolve, depth + 1)
-        if value is not OMIT:
-            found[name] = value
-        elif name in required:
-            return OMIT
-    return found
 
 
 def _number(schema: Mapping[str, Any], plain: float) -> float:

@@ -20,6 +20,7 @@ from ha_stress.tasks.request_names import clean
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _REFERENCES_MAX: Final = 32
+_SCHEMES: Final = ("http", "https")
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 
@@ -74,10 +75,12 @@ def _base_url(servers: Any, given: str) -> str:
     for name, variable in (first.get("variables") or {}).items():
         url = url.replace(f"{{{name}}}", str((variable or {}).get("default", "")))
     if given:
+        if urlsplit(given).scheme not in _SCHEMES or not urlsplit(given).hostname:
+            raise ConfigError(f"--base {given!r} is not a URL: write for example http://127.0.0.1:8080")
         # A whole server is replaced, a relative one is completed.
         url = given if "://" in url else urljoin(given.rstrip("/") + "/", url.lstrip("/"))
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in _SCHEMES or not parts.hostname:
         raise ConfigError(f"the description names no server ({url!r}): give its URL with --base")
     return url.rstrip("/")
 

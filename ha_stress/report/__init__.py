@@ -4,6 +4,7 @@ run         what a report is made of: the task, its course, what happened meanwh
 gather      a cluster's API --> run
 files       run --> JSON, CSV, HdrHistogram percentiles, JUnit XML, HTML
 document    run <-> the JSON of it
+result      what became of it: one order of questions, for reports and for exit codes
 compare     two runs --> what differs, and whether that can be chance
 
 It knows the vocabulary (`tasks`, `base`) and the JSON of the API, never the API itself, the store, Redis or the command

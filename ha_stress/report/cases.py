@@ -1,6 +1,7 @@
-"""What of a run was judged, one sentence each: the books, thresholds, checks, validity. Pure.
+"""What of a run was judged, one sentence each: its target, its scenario, the books, thresholds, checks, validity. Pure.
 
-The verdict itself is the master's (`task["verdict"]`); a run without one is judged by its books alone.
+The verdict itself is the master's (`task["verdict"]`); a run without one is judged by its books alone. Of a run that has
+ended a case failed exactly if the exit code of `ha-stress run` is not 0.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ha_stress.report import words
+from ha_stress.report.result import Result, result_of, setup_problem, teardown_problem
 from ha_stress.report.run import Run
 
 #: Validity findings by the names that the master gives them.
@@ -32,7 +34,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`group` is one of books, threshold, check, validity; `found` says what was measured."""
+    """`group` is one of target, scenario, books, threshold, check, validity; `found` says what was measured."""
 
     group: str
     name: str
@@ -41,7 +43,26 @@ class Case:
 
 
 def cases_of(run: Run) -> list[Case]:
-    return [*_books(run.task), *_thresholds(run.task), *_checks(run.task), *_validity(run.task)]
+    """What says most about the run first, as in the verdict: why its figures are worth nothing goes before them."""
+    task = run.task
+    before, validity = [*_target(task), *_errands(task), *_books(task)], [*_validity(task)]
+    judged = [*_thresholds(task), *_checks(task)]
+    return [*before, *validity, *judged] if result_of(task) is Result.NOT_VALID else [*before, *judged, *validity]
+
+
+def _target(task: Mapping[str, Any]) -> Iterator[Case]:
+    if refused := task["failures"].get("not_allowed"):
+        found = f"{refused:,} requests were refused: it is not among those that may be loaded (--allow)"
+        yield Case(group="target", name="the target may be loaded", outcome=Outcome.FAILED, found=found)
+
+
+def _errands(task: Mapping[str, Any]) -> Iterator[Case]:
+    """What failed of the functions of a scenario that run once."""
+    if problem := setup_problem(task):
+        yield Case(group="scenario", name="its setup succeeded", outcome=Outcome.FAILED, found=problem)
+    if problem := teardown_problem(task):
+        found = f"{problem}; the verdict is not of it"
+        yield Case(group="scenario", name="its teardown succeeded", outcome=Outcome.UNKNOWN, found=found)
 
 
 def _books(task: Mapping[str, Any]) -> Iterator[Case]:
@@ -60,7 +81,10 @@ def _books(task: Mapping[str, Any]) -> Iterator[Case]:
 
 
 def _thresholds(task: Mapping[str, Any]) -> Iterator[Case]:
-    for one in (task.get("verdict") or {}).get("thresholds") or ():
+    judged = task.get("verdict") or {}
+    if why := judged.get("aborted"):
+        yield Case(group="threshold", name="none ended the run", outcome=Outcome.FAILED, found=aborted_by(why))
+    for one in judged.get("thresholds") or ():
         yield Case(group="threshold", name=str(one["text"]), outcome=_judged(one["ok"]), found=observed(one))
 
 
@@ -85,6 +109,10 @@ def _validity(task: Mapping[str, Any]) -> Iterator[Case]:
             outcome=_passed(one["ok"]),
             found=one["sentence"],
         )
+
+
+def aborted_by(why: Mapping[str, Any]) -> str:
+    return f"The threshold {why['threshold']} was broken after {words.seconds(float(why['after_s']))}"
 
 
 def observed(threshold: Mapping[str, Any]) -> str:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from statistics import mode
 from typing import Any
 
-from ha_stress.base.quantities import duration_text
+from ha_stress.base.quantities import duration_text, number_text
 from ha_stress.report.target import profile_of
 from ha_stress.tasks.profile_text import describe
 
 
 def command_of(task: Mapping[str, Any]) -> str:
     """A command that creates the same task, as far as options can say it; files are named in capitals."""
-    words = ["ha-stress", "task", "create", str(task["url"]), *_load(task), *_request(task)]
+    # Options say one request, without a weight and a name; else all of them are in the file.
+    listed = task.get("requests") or task.get("request_name") or task.get("weight", 1) != 1
+    words = ["ha-stress", "task", "create", *([] if listed else [str(task["url"])]), *_load(task)]
+    words += ["--requests", "REQUESTS.json"] if listed else _request(task)
+    # That of most: a request of the file that has another one says so itself.
+    limits = [task["timeout_s"], *(one.get("timeout_s", task["timeout_s"]) for one in task.get("requests") or ())]
+    words += ["--timeout", duration_text(mode(limits))]
     for option, key in (("--check", "checks"), ("--threshold", "thresholds")):
         words += [word for text in task.get(key) or () for word in (option, str(text))]
     if scenario := task.get("scenario"):
         words += ["--scenario", str(scenario.get("name") or "SCENARIO.py")]
-        words += [
-            word for one in scenario.get("feeders") or () for word in ("--data", f"{one['name']}={one['name']}.csv")
-        ]
-    return shlex.join(words)
+        for one in scenario.get("feeders") or ():
+            words += ["--data" if one.get("again", True) else "--data-once", f"{one['name']}={one['name']}.csv"]
+    words += ["--nodes-max", str(task["nodes_max"])] if task.get("nodes_max") else []
+    return shlex.join([*words, "--name", str(task["name"])])
 
 
 def load_of(task: Mapping[str, Any]) -> str:
@@ -47,7 +54,7 @@ def _load(task: Mapping[str, Any]) -> list[str]:
     elif profile is not None and (profile.stages or profile.sine_amplitude):
         words = ["--profile", describe(profile, first_rate(task)).partition(", poisson")[0]]
     else:
-        words = ["--rate", f"{first_rate(task):g}"]
+        words = ["--rate", number_text(first_rate(task))]
     if profile is not None and profile.poisson_seed is not None:
         words += ["--arrivals", f"poisson:{profile.poisson_seed}"]
     words += ["--duration", duration_text(task["duration_s"])] if task["duration_s"] is not None else []
@@ -60,6 +67,4 @@ def _request(task: Mapping[str, Any]) -> list[str]:
     words += [word for name, value in task["headers"] for word in ("--header", f"{name}: {value}")]
     words += ["--body", "@BODY"] if task.get("body_base64") or task.get("body_blob") else []
     words += ["--http2"] if task.get("http2") else []
-    words += ["--expect", str(task["expect"])] if task.get("expect") else []
-    words += ["--requests", "REQUESTS.json"] if task.get("requests") else []
-    return [*words, "--timeout", duration_text(task["timeout_s"])]
+    return [*words, *(["--expect", str(task["expect"])] if task.get("expect") else [])]

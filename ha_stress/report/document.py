@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 from ha_stress import __version__
 from ha_stress.base.errors import ConfigError
@@ -13,6 +14,9 @@ from ha_stress.report.cases import cases_of
 from ha_stress.report.run import BY_NAME, NUMBERS, SCHEMA, Latency, Run, Stretch
 from ha_stress.report.story import marks_of, recoveries
 from ha_stress.report.verdict import verdict_of
+
+#: Stretches from the first to the last. `gather` makes 7,200 at most; each is held with its counters and histograms.
+COURSE_MAX: Final = 100_000
 
 
 def document_of(run: Run) -> dict[str, Any]:
@@ -59,9 +63,11 @@ def run_of(document: Mapping[str, Any]) -> Run:
         raise ConfigError(f"it is not a JSON report of this version: its schema is {schema!r}, not {SCHEMA!r}")
     try:
         width_s = int(document["series"]["width_s"])
+        stretches = tuple(stretch_of(one, width_s) for one in document["series"]["buckets"])
+        _check_course(stretches, width_s)
         run = Run(
             task=document["task"],
-            stretches=tuple(stretch_of(one, width_s) for one in document["series"]["buckets"]),
+            stretches=stretches,
             width_s=width_s,
             events=tuple(document["events"]),
             failovers=tuple(document["failovers"]),
@@ -71,8 +77,17 @@ def run_of(document: Mapping[str, Any]) -> Run:
         )
         said_of(run)  # what does not bear that is no report
         return run
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise ConfigError(f"the JSON report is damaged: {error!r}") from None
+
+
+def _check_course(stretches: Sequence[Stretch], width_s: int) -> None:
+    """What is made of a report has a row for each stretch from the first to the last, also where the file has none."""
+    if width_s < 1 or any(after.second < before.second for before, after in pairwise(stretches)):
+        raise ConfigError("the JSON report is damaged: its seconds do not follow each other")
+    span_s = stretches[-1].second - stretches[0].second if stretches else 0
+    if span_s // width_s >= COURSE_MAX:
+        raise ConfigError(f"the JSON report is damaged: its last second is {span_s} s after its first one")
 
 
 def stretch_of(bucket: Mapping[str, Any], width_s: int) -> Stretch:

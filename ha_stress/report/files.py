@@ -91,12 +91,13 @@ def _beside(kind: str, path: Path) -> Path:
 
 
 def _put(path: Path, text: str) -> Path:
+    data = text.encode("utf-8", "replace")  # halves of characters have no form in it
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         if path.exists() and not path.is_file():  # a pipe or a terminal: /dev/stdout
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
             return path
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(data)
         draft.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

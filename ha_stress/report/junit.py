@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from ha_stress.report.cases import Case, Outcome, cases_of
 from ha_stress.report.run import Run
+from ha_stress.report.verdict import verdict_of
 
 
 def junit_of(run: Run) -> str:
@@ -25,6 +26,10 @@ def junit_of(run: Run) -> str:
     suites = ElementTree.Element("testsuites", {"name": "ha-stress"} | counts)
     at = datetime.fromtimestamp(run.began_at, tz=UTC).isoformat(timespec="seconds").removesuffix("+00:00")
     suite = ElementTree.SubElement(suites, "testsuite", {"name": name, "timestamp": at, "skipped": skipped} | counts)
+    _, word, said = verdict_of(run)
+    properties = ElementTree.SubElement(suite, "properties")
+    for key, value in (("verdict", word), ("sentence", said)):
+        ElementTree.SubElement(properties, "property", name=key, value=_text(value))
     for case in cases:
         _add(suite, name, case)
     ElementTree.indent(suites)

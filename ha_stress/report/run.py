@@ -86,9 +86,10 @@ class Run:
 
     @property
     def began_at(self) -> float:
-        """Unix time at which the schedule began; that of the first report if it is not known."""
+        """Unix time at which the schedule began; if it never did, that of the first report, or of the task's creation."""
         started = self.task.get("started_at")
-        return float(started if started is not None else self.stretches[0].second if self.stretches else 0)
+        first = self.stretches[0].second if self.stretches else self.task.get("created_at") or 0
+        return float(first if started is None else started)
 
     def course(self, most: int | None = None) -> tuple[Stretch, ...]:
         """The stretches, merged so that there are at most `most`; equally long, without holes."""

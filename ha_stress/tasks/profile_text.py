@@ -19,7 +19,7 @@ from typing import Final
 
 from ha_stress.base.errors import ConfigError
 from ha_stress.base.limits import POISSON_SEED_MAX
-from ha_stress.base.quantities import duration_text, parse_duration, parse_rate
+from ha_stress.base.quantities import duration_text, number_text, parse_duration, parse_rate
 from ha_stress.tasks.profile import Profile, Stage, check_profile
 
 #: What a profile may be, for messages.
@@ -64,30 +64,33 @@ def describe(profile: Profile | None, rate: float) -> str:
 
 def _shape(profile: Profile | None, rate: float) -> str:
     if profile is None or not (profile.stages or profile.sine_amplitude):
-        return f"{rate:g}/s"
+        return f"{_rounded(rate)}/s"
     stages, amplitude, every = profile.stages, profile.sine_amplitude, duration_text(profile.sine_period_s)
     middle = stages[0].begin if stages else rate
     if amplitude and all(stage.begin == stage.end == middle for stage in stages):
-        return f"sine {middle - amplitude:g}..{middle + amplitude:g} every {every}"
-    wave = f", and a sine of {amplitude:g}/s every {every}" if amplitude else ""
+        return f"sine {_rounded(middle - amplitude)}..{_rounded(middle + amplitude)} every {every}"
+    wave = f", and a sine of {_rounded(amplitude)}/s every {every}" if amplitude else ""
     return _lines(stages) + wave
+
+
+def _rounded(rate: float) -> str:
+    """Without what a difference of two numbers leaves behind."""
+    return number_text(float(f"{rate:.12g}"))
 
 
 def _lines(stages: tuple[Stage, ...]) -> str:
     first = stages[0]
+    rates = [(number_text(stage.begin), number_text(stage.end)) for stage in stages]
+    lasts = [duration_text(stage.duration_s) for stage in stages]
     if len(stages) == 1:
-        lasts = duration_text(first.duration_s)
-        return (
-            f"constant {first.end:g} for {lasts}"
-            if first.begin == first.end
-            else f"ramp {first.begin:g}..{first.end:g} in {lasts}"
-        )
+        ((begin, end),) = rates
+        return f"constant {end} for {lasts[0]}" if begin == end else f"ramp {begin}..{end} in {lasts[0]}"
     if all(stage.begin == stage.end and stage.duration_s == first.duration_s for stage in stages):
-        return f"steps {','.join(f'{stage.end:g}' for stage in stages)} every {duration_text(first.duration_s)}"
+        return f"steps {','.join(end for _, end in rates)} every {lasts[0]}"
     if all(after.begin == before.end for before, after in pairwise(stages)):
-        begin = f"from {first.begin:g} " if first.begin else ""
-        return f"stages {begin}" + ",".join(f"{stage.end:g}@{duration_text(stage.duration_s)}" for stage in stages)
-    return "; ".join(f"{stage.begin:g}..{stage.end:g} in {duration_text(stage.duration_s)}" for stage in stages)
+        begin = f"from {rates[0][0]} " if first.begin else ""
+        return f"stages {begin}" + ",".join(f"{end}@{last}" for (_, end), last in zip(rates, lasts, strict=True))
+    return "; ".join(f"{begin}..{end} in {last}" for (begin, end), last in zip(rates, lasts, strict=True))
 
 
 def _constant(text: str) -> Profile:

@@ -27,7 +27,7 @@ def header(run: Run, verdict: tuple[str, str, str]) -> str:
     """`verdict`: its tone, its word, and a sentence."""
     task = run.task
     tone, verdict_word, sentence = verdict
-    when = words.moment(run.began_at) if task.get("started_at") else "not started"
+    when = f"{'' if task.get('started_at') else 'not started, created '}{words.moment(run.began_at)}"
     took = words.seconds(max(0.0, (task.get("ended_at") or run.made_at) - run.began_at))
     return (
         f'<header><p class="brand">HA Stress report</p><h1>{escape(str(task["name"]))}</h1>'
