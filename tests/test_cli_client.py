@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -12,14 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
-from ha_stress.base.errors import ConfigError, Conflict, NotFound, UserError
+from ha_stress.base.config import NodeConfig
+from ha_stress.base.errors import ConfigError, Conflict, NotFound, Unavailable, UserError
+from ha_stress.bus.embedded import EmbeddedRedis
 from ha_stress.cli.client import DEFAULT_URL, Client, ClusterUnreachable, find_urls
+from ha_stress.node.server import open_node
+from tests import idle_driver
+from tests.engine_support import unused_port
+from tests.redis_server import cluster, valkey
+
+__all__ = ["cluster", "valkey"]  # fixtures
+
+#: How everything begins that gzip has made.
+GZIP = gzip.compress(b"")[:2]
 
 
 @contextmanager
 def node(answers: dict[str, tuple[int, Any]]) -> Iterator[tuple[str, list[str]]]:
-    """A small real server; yields its URL and the list of requests that it got."""
+    """A small real server; yields its URL and the list of requests that it got. Bytes are sent as they are."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -27,8 +40,10 @@ def node(answers: dict[str, tuple[int, Any]]) -> Iterator[tuple[str, list[str]]]
             asked.append(f"{self.command} {self.path}")
             self.rfile.read(int(self.headers.get("content-length") or 0))
             status, document = answers.get(self.path, (404, {"error": "not here"}))
-            data = json.dumps(document).encode()
+            data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
+            if data[:2] == GZIP:
+                self.send_header("content-encoding", "gzip")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -52,9 +67,7 @@ def node(answers: dict[str, tuple[int, Any]]) -> Iterator[tuple[str, list[str]]]
 @pytest.fixture
 def dead() -> str:
     """The URL of a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{unused_port()}"
 
 
 @pytest.fixture
@@ -76,7 +89,7 @@ def test_a_dead_node_is_passed_over_and_the_living_one_is_asked_first_from_then_
 
 
 def test_a_node_that_does_not_answer_in_time_is_passed_over(deaf: str) -> None:
-    with node(OK) as (url, _), Client([deaf, url], timeout_s=0.2) as client:
+    with node(OK) as (url, _), Client([deaf, url], timeout_s=1.5) as client:
         assert client.status() == STATUS
 
 
@@ -86,6 +99,38 @@ def test_a_node_that_cannot_reach_its_servers_is_passed_over() -> None:
             assert client.status() == STATUS
         with Client([bad]) as client, pytest.raises(ClusterUnreachable, match="Redis is away"):
             client.status()
+
+
+def test_what_cannot_be_read_or_is_no_url_at_all_is_passed_over() -> None:
+    with node({"/api/v1/status": (200, GZIP + b"broken")}) as (strange, _), node(OK) as (good, _):
+        with Client([strange, "http://::1:42807", good]) as client:
+            assert client.status() == STATUS
+        with Client([strange, "http://::1:42807"]) as client, pytest.raises(ClusterUnreachable) as caught:
+            client.status()
+    assert strange in str(caught.value) and "http://::1:42807" in str(caught.value)
+
+
+async def test_a_node_on_an_ipv6_address_names_a_url_that_can_be_asked(
+    valkey: EmbeddedRedis, cluster: str, tmp_path: Path
+) -> None:
+    config = {"id": "n6", "host": "::1", "cluster": cluster, "redis_url": valkey.url, "sentinels": 0}
+    stored = {"database_url": f"sqlite:///{tmp_path}/tasks.db", "driver": idle_driver.register()}
+    async with open_node(NodeConfig.model_validate(config | stored)) as server:
+        url = server.info().api_url
+        with Client([url], timeout_s=30.0) as client:
+            assert (await trio.to_thread.run_sync(client.status))["nodes"][0]["api_url"] == url
+            assert client.urls == [url]
+
+
+def test_events_are_followed_at_a_node_that_has_room_and_refused_once_none_has() -> None:
+    stream = "/api/v1/events/stream?after=0"
+    full = OK | {stream: (503, {"error": "too many follow the events of this node"})}
+    with node(full) as (first, _), node(full) as (second, _):
+        roomy = OK | {stream: (200, b'data: {"sequence": 1}\n\n')}
+        with node(roomy) as (third, _), Client([first, second, third]) as client:
+            assert next(client.follow(0)) == {"sequence": 1}
+        with Client([first, second]) as client, pytest.raises(Unavailable, match="too many follow"):
+            next(client.follow(0))
 
 
 def test_nodes_that_the_status_names_are_asked_later(dead: str) -> None:

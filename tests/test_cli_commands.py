@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ha_stress.cli import main as cli
+from tests.engine_support import unused_port
 
 
 def call(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -35,9 +35,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def nobody() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{unused_port()}"
 
 
 URL = "http://127.0.0.1:1/"

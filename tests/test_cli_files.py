@@ -142,7 +142,7 @@ def test_a_report_that_nobody_answers_for_takes_nothing_from_the_verdict_and_fro
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with Client([f"http://127.0.0.1:{nobody.getsockname()[1]}"]) as client:
-            written, problems = write_outputs(client, tasks, {"csv": Path("a.csv")})
+            written, problems = write_outputs(client, tasks, {"csv": Path("a.csv")}, several=True)
     assert written == []
     assert [problem.split(": ")[0] for problem in problems] == [
         f"the report of {name} cannot be made" for name in ("one", "two")

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.cluster
 COMMAND = [sys.executable, "-m", "ha_stress"]
 
 
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+def until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"in vain: {what}"
@@ -37,6 +38,17 @@ def gone(pid: int) -> bool:
         return True
 
 
+@contextmanager
+def started(words: list[str], stderr: int | IO[bytes] = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
+    """A command, of which nothing is left behind whatever a test finds."""
+    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=stderr)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(60)
+
+
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[str]:
     """A counting server; the URL."""
@@ -46,7 +58,7 @@ def target(tmp_path: Path) -> Iterator[str]:
         yield str(json.loads(server.stdout.readline())["url"])
     finally:
         server.terminate()
-        server.wait(5)
+        server.wait(60)
 
 
 def test_a_killed_master_is_replaced_and_comes_back_as_a_worker(tmp_path: Path) -> None:
@@ -86,7 +98,7 @@ def test_a_server_that_waits_for_redis_stops_at_once_when_it_is_told_to(kind: st
         assert server.stderr is not None
         assert any("cannot be reached" in line for line in server.stderr)  # it has tried
         server.terminate()
-        assert server.wait(5) == 0
+        assert server.wait(60) == 0, "a stop that is overdue ends with 1"
 
 
 def test_an_empty_secret_of_a_start_that_was_cut_off_is_written_anew(tmp_path: Path) -> None:
@@ -119,7 +131,7 @@ def test_a_killed_parent_takes_everything_with_it(tmp_path: Path) -> None:
         described = json.loads((tmp_path / "data" / "cluster.json").read_text())
     finally:
         up.kill()
-        up.wait(5)
+        up.wait(60)
     pids = [process["pid"] for process in described["processes"]]
     assert len(pids) == 3
     until(lambda: all(gone(pid) for pid in pids), "no process is left")
@@ -127,16 +139,35 @@ def test_a_killed_parent_takes_everything_with_it(tmp_path: Path) -> None:
 
 def test_ctrl_c_stops_a_cluster_in_good_order(tmp_path: Path) -> None:
     words = ["up", "--json", "--nodes", "1", "--sentinels", "0", "--data-dir", str(tmp_path / "data")]
-    up = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert up.stdout is not None
-    up.stdout.readline()
-    up.send_signal(signal.SIGINT)
-    assert up.wait(20) == 0
+    with started(words) as up:
+        assert up.stdout is not None
+        up.stdout.readline()
+        up.send_signal(signal.SIGINT)
+        assert up.wait(60) == 0
     assert "error" not in (tmp_path / "data" / "n1.log").read_text()
 
 
+def test_a_cluster_of_which_nobody_is_left_has_not_ended_well(tmp_path: Path) -> None:
+    words = ["up", "--json", "--nodes", "1", "--sentinels", "0", "--data-dir", str(tmp_path / "data")]
+    aside = tmp_path / "stderr"
+    with aside.open("wb") as file, started(words, stderr=file) as up:
+        assert up.stdout is not None
+        up.stdout.readline()
+        described = json.loads((tmp_path / "data" / "cluster.json").read_text())["processes"]
+        pids = {process["id"]: process["pid"] for process in described}
+        os.kill(pids["redis"], signal.SIGKILL)
+        until(lambda: "redis ended: without it no node acts as master;" in aside.read_text(), "it is told of Redis")
+        os.kill(pids["n1"], signal.SIGKILL)
+        out, _ = up.communicate(timeout=60)
+    assert up.returncode == 3
+    *_, told, error = aside.read_text().splitlines()
+    assert told.startswith("node n1 ended (by SIGKILL);")
+    assert error == f"error: {json.loads(out)['error']}"
+    assert error.startswith("error: every node and sentinel has ended; their logs are in ")
+
+
 def run(*words: str) -> tuple[int, dict[str, Any]]:
-    done = subprocess.run([*COMMAND, "run", *words, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*COMMAND, "run", *words, "--json"], capture_output=True, text=True, timeout=120, check=False)
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -157,13 +188,13 @@ def test_a_run_that_fails_says_so_with_its_exit_code() -> None:
 
 def test_ctrl_c_stops_a_run_and_still_reports(target: str) -> None:
     words = ["run", target, "--rate", "50", "--duration", "60s", "--json"]
-    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     counted = f"{target}/__count"
     import httpx
 
-    until(lambda: httpx.get(counted, trust_env=False).json()["counted"] > 0, "the load runs")
-    os.kill(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=40)
+    with started(words) as process:
+        until(lambda: httpx.get(counted, trust_env=False).json()["counted"] > 0, "the load runs")
+        os.kill(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=120)
     document = json.loads(out)
     assert process.returncode == 130 and document["interrupted"]
     assert document["books"]["balanced"] and document["books"]["started"] > 0

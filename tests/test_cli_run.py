@@ -9,18 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from ha_stress.cli.client import Client, local_urls
 from ha_stress.cli.local import LocalCluster, LocalSpec
 from ha_stress.cli.main import main
 
 pytestmark = pytest.mark.cluster
 
 COMMAND = [sys.executable, "-m", "ha_stress"]
-#: A check that takes some 10 ms for a body of so many letters o: more than an engine has.
-BODY_BYTES = 19
+#: A check that takes some 20 ms for a body of so many letters o: more than an engine has.
+BODY_BYTES = 20
 SLOW_PATTERN = "body matches ^(o+)+y$"
 
 
@@ -33,7 +34,7 @@ def target() -> Iterator[str]:
         yield str(json.loads(server.stdout.readline())["url"])
     finally:
         server.terminate()
-        server.wait(5)
+        server.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 class Run:
     """One `ha-stress run` in a running cluster."""
 
+    every: ClassVar[list[subprocess.Popen[str]]] = []
+
     def __init__(self, cluster: Path, *words: str) -> None:
         argv = [*COMMAND, "run", *words, "--existing", "--data-dir", str(cluster), "--json"]
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.every.append(self.process)
 
     def ended(self, timeout_s: float = 60.0) -> tuple[int, dict[str, Any]]:
         out, err = self.process.communicate(timeout=timeout_s)
@@ -57,7 +61,17 @@ class Run:
         return self.process.returncode, json.loads(out)
 
 
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """No run goes on beside the tests that follow, whatever a test finds."""
+    yield
+    while Run.every:
+        process = Run.every.pop()
+        process.kill()
+        process.wait(60)
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"in vain: {what}"
@@ -110,7 +124,7 @@ def test_a_saturated_generator_says_so_with_an_exit_code_of_its_own(target: str,
 def test_a_node_of_its_own_that_ends_ends_the_run_with_what_it_said_last(tmp_path: Path) -> None:
     (tmp_path / "exit.py").write_text("import os\nasync def scenario(user):\n    os._exit(3)\n")
     words = ["run", "http://127.0.0.1:9/", "--rate", "10", "--duration", "60s", "--scenario", str(tmp_path / "exit.py")]
-    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 3
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: node n1, which was started here, has ended; its log ends with: ")
@@ -124,7 +138,10 @@ def test_ctrl_c_stops_every_task_of_a_plan_and_still_reports(target: str, cluste
     task = f"""[[tasks]]\nurl = "{target}/%s"\nrate = 20\nduration = "60s"\n"""
     plan.write_text(task % "a" + task % "b")
     before = httpx.get(f"{target}/__count", trust_env=False).json()["counted"]
-    run = Run(cluster, str(plan))
+    with Client(local_urls(cluster)) as client:
+        known = len(client.tasks())
+        run = Run(cluster, str(plan))
+        until(lambda: len(client.tasks()) == known + 2, "both tasks are created")
     until(lambda: bool(httpx.get(f"{target}/__count", trust_env=False).json()["counted"] > before), "the load runs")
     run.process.send_signal(signal.SIGINT)
     code, document = run.ended()

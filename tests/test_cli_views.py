@@ -94,6 +94,13 @@ def test_a_task_that_shall_stop_is_stopping_before_the_master_says_so() -> None:
     assert "running" in shown(tasks_table([TASK]), 80)[2]
 
 
+def test_words_in_brackets_are_shown_as_they_are() -> None:
+    found = shown(tasks_table([TASK | {"name": "GET [fd00::1]:8080"}, TASK | {"name": "a [/b] [bold]c"}]), 80)
+    assert "GET [fd00::1]:8080" in found[2] and "a [/b] [bold]c" in found[3]
+    node = NODE | {"api_url": "http://[fd00::1]:7700"}
+    assert "http://[fd00::1]:7700" in "\n".join(shown(status_view(STATUS | {"nodes": [node]}), 120))
+
+
 def test_the_words_of_an_event_go_on_under_where_they_began() -> None:
     screen = terminal(80)
     print_line(screen, *event_line(EVENT))

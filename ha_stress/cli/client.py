@@ -213,16 +213,26 @@ class Client:
         return found
 
     def follow(self, after: int) -> Iterator[dict[str, Any]]:
-        """Events as they happen, for ever, from `after` on; moves to the next node without a gap or a repetition."""
+        """Events as they happen, for ever, from `after` on; moves to the next node without a gap or a repetition.
+        Unavailable if no node is there at all, or if all that are there refuse."""
+        refused: set[str] = set()  # since a stream was open
         while True:
             self.status()  # raises if no node is there at all; learns where the others are
+            url = self.urls[0]
             try:
-                for event in self._stream(self.urls[0], after):
+                for event in self._stream(url, after):
                     after = event["sequence"]
                     yield event
-            except httpx.TransportError:
-                time.sleep(RETRY_S)
-            self._to_the_back(self.urls[0])
+            except Unavailable:
+                if url in refused:  # its turn has come again
+                    raise
+                refused.add(url)
+            except httpx.RequestError:
+                refused.clear()
+            else:
+                refused.clear()
+            self._to_the_back(url)
+            time.sleep(RETRY_S)
 
     # How it is asked.
 
@@ -236,7 +246,7 @@ class Client:
         for url in list(self.urls):
             try:
                 answer = self._http.request(method, f"{url}/api/v1{path}", json=body, timeout=timeout)
-            except httpx.TransportError as error:
+            except (httpx.RequestError, httpx.InvalidURL) as error:
                 refusals[url] = _reason(error)
                 continue
             document = _object(answer)
@@ -302,7 +312,7 @@ def _foreign(answer: httpx.Response) -> str:
     return f"answered {answer.status_code} {answer.reason_phrase}, but not as the API of a node does"
 
 
-def _reason(error: httpx.TransportError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     if isinstance(error, httpx.ConnectError):

@@ -130,7 +130,8 @@ def sentinels_table(status: Mapping[str, Any]) -> Table:
     for one in status["sentinels"]:
         if one["id"] not in members and silent_for_s(one, everybody) > LEFT_S:
             continue
-        address = f"{one['mesh_host']}:{one['mesh_port']}"
+        host, port = one["mesh_host"], one["mesh_port"]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         held = f"{len(one['members'])} (v{one['members_version']})" if one.get("members") else "-"
         table.add_row(
             one["id"],

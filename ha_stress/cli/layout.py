@@ -15,9 +15,16 @@ from rich.text import Text
 _FLOWING = {"address", "api", "master", "name", "outcome", "remarks", "shares", "verdict", "why"}
 
 
+class _Words(Table):
+    """What stands in a cell are words, also where they have brackets, of which Rich would make styles."""
+
+    def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
+        super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **settings)
+
+
 def grid(*columns: str, right: Sequence[str] = ()) -> Table:
     """A quiet table: no frame but a rule under the head."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = _Words(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         table.add_column(
             column,

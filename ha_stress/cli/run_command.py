@@ -57,9 +57,10 @@ def run(
     Exit code:
 
     0 passed.
+    1 a defect of this program.
     2 bad input, or a report that cannot be written.
     3 a server does not answer.
-    4 without thresholds: requests failed, were wrong, dropped or uncovered.
+    4 a scenario's setup failed; or, without thresholds: requests failed, were wrong, dropped or uncovered.
     5 the books do not balance.
     6 results did not arrive in time.
     7 a threshold is broken.
@@ -159,14 +160,19 @@ def _conduct(plan: RunPlan, place: Place, outputs: dict[str, Path], *, quiet: bo
     from ha_stress.cli.run_session import Session
 
     out, aside = console(lasting=True), console(stderr=True, lasting=True)
-    screen = aside if as_json else out
+    screen, several = aside if as_json else out, len(plan.tasks) > 1
     if not quiet:
         _announce(aside, plan, place)
     with opened(place) as there:
-        found = Session(there.client, plan.tasks, screen_of(screen, aside, quiet=quiet), there.gone).run()
-        code = exit_code_of(found.tasks, interrupted=found.interrupted)
-        _summarise(out, found, code, as_json=as_json)
-        written, problems = write_outputs(there.client, found.tasks, outputs)
+        session = Session(there.client, plan.tasks, screen_of(screen, aside, quiet=quiet), there.gone)
+        try:
+            found = session.run()
+            code = exit_code_of(found.tasks, interrupted=found.interrupted)
+            _summarise(out, found, code, several=several, as_json=as_json)
+            written, problems = write_outputs(there.client, found.tasks, outputs, several=several)
+        finally:
+            if place.existing and (left := session.left()):  # what was started here ends with us
+                say_error(_goes_on(left, there.client.urls))
     for path in written:
         aside.print(f"wrote {path}", markup=False, soft_wrap=True)
     if lost := getattr(out.file, "problem", None):
@@ -183,12 +189,23 @@ def _announce(screen: Any, plan: RunPlan, place: Place) -> None:
         screen.print(f"Starting {several} for {plan.name or 'this run'} ...", style="dim", markup=False, soft_wrap=True)
 
 
-def _summarise(out: Any, found: Found, code: int, *, as_json: bool) -> None:
+def _goes_on(tasks: list[str], urls: list[str]) -> str:
+    """What to do about a load that nobody could be told to stop."""
+    which = tasks[0] if len(tasks) == 1 else "ID"
+    return (
+        f"no node has taken the word to stop {', '.join(tasks)}: the load may go on until its duration is over; once a node "
+        f"answers, `ha-stress stop {which} --api {','.join(urls)}` ends it"
+    )
+
+
+def _summarise(out: Any, found: Found, code: int, *, several: bool, as_json: bool) -> None:
+    """`several`: of a plan with more than one task, also where fewer were found."""
     from ha_stress.cli.output import print_json
     from ha_stress.cli.run_summary import summary_of
 
     if as_json:
         said: dict[str, Any] = {"ok": code == 0, "exit_code": code, "interrupted": found.interrupted}
-        print_json((found.tasks[0] if len(found.tasks) == 1 else {"tasks": list(found.tasks)}) | said, to=out.file)
+        single = len(found.tasks) == 1 and not several
+        print_json((found.tasks[0] if single else {"tasks": list(found.tasks)}) | said, to=out.file)
     else:
         out.print(summary_of(found.tasks, code, out.width))

@@ -51,9 +51,9 @@ def check_outputs(outputs: Mapping[str, Path]) -> None:
 
 
 def write_outputs(
-    client: Client, tasks: Sequence[Mapping[str, Any]], outputs: Mapping[str, Path]
+    client: Client, tasks: Sequence[Mapping[str, Any]], outputs: Mapping[str, Path], *, several: bool
 ) -> tuple[list[Path], list[str]]:
-    """Write what was asked for; with several tasks each gets files with its name. The files, and a sentence for each that
+    """Write what was asked for; of `several` tasks each gets files with its name. The files, and a sentence for each that
     could not be written."""
     from ha_stress.report import gather, write_all
 
@@ -66,7 +66,7 @@ def write_outputs(
         except HaStressError as error:  # what the run is worth is known, and said, all the same
             problems.append(f"the report of {task['name']} cannot be made: {error}")
             continue
-        some, failed = write_all(found, outputs if len(tasks) == 1 else own)
+        some, failed = write_all(found, own if several else outputs)
         written += some
         problems += failed
     return written, problems

@@ -50,7 +50,7 @@ class LineScreen:
         self._screen = screen
         self._quiet = quiet
         self._due = time.monotonic() + _LINE_EVERY_S
-        self._said = ""
+        self._said: dict[str, str] = {}
 
     def __enter__(self) -> LineScreen:
         return self
@@ -60,9 +60,9 @@ class LineScreen:
     def show(self, live: Live) -> None:
         if self._quiet:
             return
-        for sentence in (live.trouble, live.note):
-            if sentence and sentence != self._said:
-                self._said = sentence
+        for kind, sentence in (("trouble", live.trouble), ("note", live.note)):
+            if sentence and sentence != self._said.get(kind):
+                self._said[kind] = sentence
                 self._screen.print(sentence, markup=False, soft_wrap=True)
         if time.monotonic() >= self._due and not live.ended:
             self._due = time.monotonic() + _LINE_EVERY_S

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from ha_stress.base.errors import Conflict, NotFound, Unavailable
+from ha_stress.base.errors import Conflict, NotFound, Unavailable, UserError
 from ha_stress.base.limits import ERRAND_S_MAX
 from ha_stress.cli.client import Client
 from ha_stress.cli.live import Live, LiveTask
@@ -55,7 +55,8 @@ class Session:
         self._gone = gone
         self._screen = screen
         self.live = Live(tasks=[LiveTask(wanted=task) for task in tasks])
-        self._began = time.monotonic()
+        self._created: set[str] = set()
+        self._told: set[str] = set()
         self._look_due = 0.0
         self._sequence = 0
         self._unavailable_since: float | None = None
@@ -65,36 +66,74 @@ class Session:
         with contextlib.suppress(Unavailable):
             newest = self._client.events(after=0, limit=1)
             self._sequence = newest[-1]["sequence"] if newest else 0
-        created: list[str] = []
         interrupted = False
         with self._screen:
             try:
                 for task in self.live.tasks:
-                    created.append(task.id)  # before: the answer may be what is interrupted
-                    self._client.create_task(dict(task.wanted))
-                self._watch(self._deadline_s())
+                    self._create(task)
+                self._watch(max(task.duration_s + after_s(task) for task in self.live.tasks))
                 if not self.live.ended:
-                    self._stop(created)  # whatever keeps them, nobody looks at them any more
+                    self._insist()  # whatever keeps them, nobody looks at them any more
             except KeyboardInterrupt:
                 interrupted = True
                 self.live.note = "stopping: what is under way is still counted; Ctrl-C again gives up"
-                self._stop(created)
-                self._watch(time.monotonic() + max(after_s(task) for task in self.live.tasks))
+                self.live.tasks = [task for task in self.live.tasks if task.id in self._created]
+                self._watch(max(map(after_s, self.live.tasks), default=0.0), stopping=True)
             except Exception:
-                self._stop(created)  # one of several tasks was refused: the others shall not go on without it
+                self._insist()  # one of several tasks was refused: the others shall not go on without it
                 raise
         return Found(tasks=tuple(dict(task.found) for task in self.live.tasks if task.found), interrupted=interrupted)
 
-    def _deadline_s(self) -> float:
-        return self._began + max(task.duration_s + after_s(task) for task in self.live.tasks)
+    def left(self) -> list[str]:
+        """The tasks that may go on: they were created, have not ended, and nobody has taken the word that they shall stop.
+        Of interest once `run` is over, whichever way."""
+        return [task.id for task in self._unstopped()]
 
-    def _stop(self, created: Sequence[str]) -> None:
-        for task in created:
-            with contextlib.suppress(Unavailable, Conflict, NotFound):  # it has ended, or never was
-                self._client.stop_task(task)
+    def _unstopped(self) -> list[LiveTask]:
+        return [task for task in self.live.tasks if task.id in self._created - self._told and not task.ended]
 
-    def _watch(self, deadline: float) -> None:
+    def _create(self, task: LiveTask) -> None:
+        self._created.add(task.id)  # before: the answer may be what is interrupted
+        try:
+            self._client.create_task(dict(task.wanted))
+        except UserError:  # it is refused, and never will be
+            self.live.tasks = [one for one in self.live.tasks if one is not task]
+            raise
+
+    def _insist(self) -> None:
+        """Stop them all; while nobody answers, again, for as long as a failover may take."""
+        give_up = (self._unavailable_since or time.monotonic()) + _UNAVAILABLE_S
+        while not self._stop() and time.monotonic() < give_up and not self._gone():
+            time.sleep(_POLL_S)
+
+    def _stop(self) -> bool:
+        """Whether all have been told; those that have not are to be told again."""
+        try:
+            for task in self._unstopped():
+                self._tell(task)
+        except Unavailable:
+            return False
+        return True
+
+    def _tell(self, task: LiveTask) -> None:
+        """Stop it. A creation that was cut off may yet be carried out, at any time: then it is created for certain first."""
+        try:
+            self._client.stop_task(task.id)
+        except Conflict:
+            pass  # it has ended
+        except NotFound:
+            if not task.found:
+                with contextlib.suppress(UserError):  # refused now as it was before, or it has ended already
+                    self._create(task)
+                    self._client.stop_task(task.id)
+        self._told.add(task.id)
+
+    def _watch(self, for_s: float, *, stopping: bool = False) -> None:
+        """Until all have ended, or `for_s` from now. `stopping` tells them to, until somebody has taken it."""
+        deadline = time.monotonic() + for_s
         while True:
+            if stopping:
+                self._stop()
             with self._patience():
                 for task in self.live.tasks:
                     if not task.ended:

@@ -16,7 +16,7 @@ from ha_stress.cli.client import Client
 
 POLL_S: Final = 0.02
 #: Events of the new master come through its outbox, shortly after what they tell of.
-EVENTS_WITHIN_S: Final = 1.0
+EVENTS_WITHIN_S: Final = 5.0
 _EVENTS_READ: Final = 200
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -125,18 +126,27 @@ def _ending(code: int) -> str:
 
 
 def _watch(screen: Any, cluster: LocalCluster) -> None:
-    """Until interrupted: say when a process ends by itself. It is not started again; that the cluster copes is the point."""
+    """Until interrupted: say when a process ends by itself. It is not started again; that the cluster copes is the point.
+    Unavailable once none is left."""
     from rich.text import Text
 
-    said: set[int] = set()
+    from ha_stress.base.errors import Unavailable
+
+    said: set[str] = set()
     while True:
-        for child in cluster.children():
-            if not child.alive and child.pid not in said:
-                said.add(child.pid)
-                code = child.popen.returncode
-                words = Text(f"{child.kind} {child.id} ended", "yellow")
-                words.append(f" ({_ending(code)}); its log is {child.log_path}", "default")
-                screen.print(words, soft_wrap=True)
-        if all(not child.alive for child in cluster.children()):
-            return
+        for who, rest in _ended(cluster):
+            if who not in said:
+                said.add(who)
+                screen.print(Text.assemble((f"{who} ended", "yellow"), rest), soft_wrap=True)
+        if not any(child.alive for child in cluster.children()):
+            raise Unavailable(f"every node and sentinel has ended; their logs are in {cluster.dir}")
         time.sleep(_WATCH_S)
+
+
+def _ended(cluster: LocalCluster) -> Iterator[tuple[str, str]]:
+    """Who has, and the rest of the sentence."""
+    for child in cluster.children():
+        if not child.alive:
+            yield f"{child.kind} {child.id}", f" ({_ending(child.popen.returncode)}); its log is {child.log_path}"
+    if cluster.redis is not None and not cluster.redis.alive:
+        yield "redis", f": without it no node acts as master; its log is {cluster.dir / 'redis' / 'redis.log'}"

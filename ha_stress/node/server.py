@@ -267,7 +267,9 @@ class NodeServer:
             serve_mesh, config.host, config.mesh_port, config.secret, self._answer
         )
         api_port = await self._nursery.start(serve, create_app(self), config.host, config.api_port)
-        self._api_url = f"http://{config.advertise_host or config.host}:{api_port}"
+        host = config.advertise_host or config.host
+        bare = ":" in host and not host.startswith("[")
+        self._api_url = f"http://[{host}]:{api_port}" if bare else f"http://{host}:{api_port}"
         self._nursery.start_soon(self.outbox.run, name="node.outbox")
         self._nursery.start_soon(self._sampler.run, name="node.sampler")
         await self._presence.register()
