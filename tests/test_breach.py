@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ha_stress.drivers.stress.breach import breaches
+from ha_stress.drivers.stress.breach import breaches, confirmed
 from ha_stress.drivers.stress.core import EndTask, SavePlan
 from ha_stress.tasks.course import Course, course_of, stored_of
 from ha_stress.tasks.judging import Second, Stretch, Totals, judge
@@ -65,8 +65,20 @@ def test_only_windows_behind_the_grace_period_abort() -> None:
     early = breaches([], recent, [threshold], started_at=100.0, measured_s=4.0, newest=105)
     assert early == {}
     recent = one.see([second(label, 1) for label in range(one.wanted(), 110)], STRETCH, newest=109)
-    (found,) = breaches([], recent, [threshold], started_at=100.0, measured_s=8.0, newest=109).values()
+    found, *_ = breaches([], recent, [threshold], started_at=100.0, measured_s=8.0, newest=109).values()
     assert found == {"threshold": threshold.text, "observed": 1.0, "from_s": 5.0, "to_s": 7.0}
+
+
+def test_frames_that_always_come_late_make_no_window_broken_twice() -> None:
+    threshold = parse_threshold("rate>=10 over 2s abort")
+    one, before = course(threshold.text), frozenset[tuple[str, int]]()
+    for newest in range(103, 120):  # of the second before the newest one half of the frames are still on their way
+        some = [second(label, 10 if label < newest - 1 else 5) for label in range(one.wanted(), newest + 1)]
+        recent = one.see(some, STRETCH, newest=newest)
+        seen = breaches([], recent, [threshold], started_at=100.0, measured_s=9.0, newest=newest)
+        assert seen
+        assert confirmed(seen, before, newest=newest) == []
+        before = frozenset(seen)
 
 
 def test_a_threshold_over_the_whole_run_aborts_once_it_may() -> None:
@@ -75,7 +87,7 @@ def test_a_threshold_over_the_whole_run_aborts_once_it_may() -> None:
     judged = judge(thresholds, totals, {}, final=False)
     assert breaches(judged, {}, thresholds, started_at=100.0, measured_s=9.0, newest=109) == {}
     found = breaches(judged, {}, thresholds, started_at=100.0, measured_s=10.0, newest=110)
-    assert list(found) == ["failed<3 abort after 10s"], "without abort a breach is only judged at the end"
+    assert list(found) == [("failed<3 abort after 10s", 0)], "without abort a breach is only judged at the end"
 
 
 def test_a_rate_over_a_moment_aborts_nothing() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from ha_stress.base.errors import ConfigError
+from ha_stress.engines.checking import plain
 from ha_stress.tasks.checking import compiled, failures, with_implied
 from ha_stress.tasks.checks import Check, parse_check
 from ha_stress.tasks.jsonpath import find, parse_path
@@ -63,6 +66,19 @@ def test_a_body_that_is_not_json_fails_every_json_check() -> None:
         assert not passes("json $.a not exists", body=body)
         assert not passes("json $.a == 1", body=body)
         assert not passes("json $ != 1", body=body)
+
+
+@pytest.mark.parametrize("text", ["json $ == 1", "json $.ok exists", "json $.ok not exists", "json $ matches 1"])
+@pytest.mark.parametrize("body", [b"", b"1"])
+def test_a_short_body_that_was_longer_with_its_coding_is_looked_at_as_any_other(text: str, body: bytes) -> None:
+    short = plain([(b"content-encoding", b"gzip")], gzip.compress(body))
+    assert len(short) > 4
+    assert passes(text, body=short) == passes(text, body=body)
+
+
+def test_json_as_deep_as_can_just_be_read_ends_nothing() -> None:
+    for depth in range(900, 1000):
+        passes("json $ matches x", body=b"[" * depth + b"]" * depth)
 
 
 def test_an_empty_body_is_a_body() -> None:

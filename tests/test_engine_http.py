@@ -221,3 +221,12 @@ def test_the_request_has_host_agent_and_length_unless_the_task_gives_them() -> N
     assert b"Host: h" not in post
     assert b"Content-Length: 3\r\n" in post
     assert post.endswith(b"host: other\r\nX: y\r\n\r\n123")
+
+
+def test_a_user_in_the_url_is_told_to_the_target_unless_the_task_says_who_it_is() -> None:
+    sent = request_bytes(HttpRequest(url="http://me:p%40ss@127.0.0.1:8080/x"))
+    assert b"\r\nHost: 127.0.0.1:8080\r\n" in sent
+    assert b"\r\nAuthorization: Basic bWU6cEBzcw==\r\n" in sent
+    given = HttpRequest(url="http://me:secret@127.0.0.1:8080/x", headers=(("authorization", "Bearer x"),))
+    assert request_bytes(given).lower().count(b"authorization:") == 1
+    assert b"uthorization" not in request_bytes(HttpRequest(url="http://127.0.0.1/"))

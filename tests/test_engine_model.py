@@ -328,6 +328,13 @@ def test_checks_see_a_body_without_its_coding_and_its_size_as_it_was_transferred
         assert (books.completed, books.checks) == (3, {"body contains goodbye": 3})
 
 
+def test_an_answer_of_nothing_that_is_compressed_ends_no_engine(engine: EngineThread) -> None:
+    body = gzip.compress(b"")
+    with raw_server(Site(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as server:
+        books = engine.run(replace(arrivals(server.url, 3), checks=(parse_check("json $.ok exists"),)))
+        assert (books.completed, books.checks) == (3, {"json $.ok exists": 3})
+
+
 def test_a_body_is_looked_at_as_it_is_if_its_coding_is_broken_and_no_further_than_is_kept() -> None:
     said = [(b"Content-Encoding", b"gzip")]
     assert plain(said, b"rubbish") == b"rubbish"

@@ -181,6 +181,18 @@ async def test_a_stopped_engine_asks_before_it_goes_on() -> None:
         assert books.started - books.failed.get("cancelled", 0) <= questions <= books.started
 
 
+async def test_what_it_takes_to_be_idle_and_to_load_a_scenario_is_not_in_the_books() -> None:
+    busy = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end:\n    pass\n"
+    source = busy + "async def scenario(user):\n    pass\n"
+    async with exchange_rig() as rig:
+        await rig.pool.apply(
+            [replace(share("tcp://127.0.0.1:1", part(20, 20)), scenario=Scenario(name="s.py", source=source))]
+        )
+        books = await rig.settled()
+        assert books.completed == 20
+        assert 0 < books.cpu_us < 300_000
+
+
 async def test_a_pool_starts_each_kind_of_engine_with_its_first_work_and_leaves_none() -> None:
     async with tcp_server(echo) as server, exchange_rig(engines=2) as rig:
         assert len(rig.pool.pids) == 2  # no fast one

@@ -206,6 +206,29 @@ RUDE = {
 }
 
 
+async def test_a_request_that_cannot_be_sent_is_its_authors_mistake() -> None:
+    source = 'async def scenario(user):\n    await user.http.get("/", headers={"x-token": "abc\\n"})\n'
+    async with tcp_server(echo) as server, exchange_rig() as rig:
+        await rig.pool.apply([playing(source, part(100, 3), url=f"http://127.0.0.1:{server.port}/")])
+        books = await rig.settled()
+        assert books.failed == {"scenario": 3}
+        await rig.until(lambda: bool(rig.complaints))
+        assert "Illegal header value" in rig.complaints[0].cause
+
+
+async def test_a_body_whose_coding_is_broken_is_the_targets_mistake() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\nrubbish"
+
+    async def serve(stream: trio.SocketStream) -> None:
+        while await stream.receive_some(65_536):
+            await stream.send_all(answer)
+
+    async with tcp_server(serve) as server, exchange_rig() as rig:
+        source = 'async def scenario(user):\n    await user.http.get("/")\n'
+        await rig.pool.apply([playing(source, part(100, 3), url=f"http://127.0.0.1:{server.port}/")])
+        assert (await rig.settled()).failed == {"protocol": 3}
+
+
 async def test_nothing_that_a_scenario_raises_ends_its_engine() -> None:
     """Regression: an engine that ends takes its node down, and the next node gets its share, and the next one."""
     async with exchange_rig() as rig:

@@ -168,6 +168,12 @@ async def test_tasks_come_newest_first_and_bounded(store: Store) -> None:
     assert len(await store.tasks(open_only=True)) == 3
 
 
+async def test_a_master_is_told_of_all_open_tasks_however_many_there_are(store: Store) -> None:
+    for number in range(1_001):
+        await store.create_task(TaskSpec(id=f"t-{number}", name="n", request=TASK.request, rate=1.0))
+    assert len(await store.tasks(open_only=True, limit=None)) == 1_001
+
+
 # State and the fence
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from ha_stress import __version__
+from ha_stress.tasks.protocols import authorization_of
 from ha_stress.tasks.spec import HttpRequest
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def request_bytes(request: HttpRequest, task: str = "") -> bytes:
         lines.append(f"Host: {parts.netloc.rpartition('@')[2]}")
     if "user-agent" not in given:
         lines.append(f"User-Agent: {USER_AGENT}")
+    if "authorization" not in given and (authorization := authorization_of(request.url)):
+        lines.append(f"Authorization: {authorization}")
     if task:
         lines.append(f"{TASK_HEADER}: {task}")
     if "content-length" not in given and "transfer-encoding" not in given and (request.body or method in _WITH_BODY):

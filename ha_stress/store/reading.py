@@ -31,7 +31,7 @@ def read_task(connection: Connection, task_id: str) -> TaskRecord:
     return _record(row)
 
 
-def read_tasks(connection: Connection, *, open_only: bool, limit: int) -> list[TaskRecord]:
+def read_tasks(connection: Connection, *, open_only: bool, limit: int | None) -> list[TaskRecord]:
     """Newest first. `open_only` leaves out those that have ended."""
     query = _tasks_with_state().order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
     if open_only:

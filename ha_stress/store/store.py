@@ -139,8 +139,8 @@ class Store:
         """NotFound if there is none."""
         return await self._read(reading.read_task, task_id)
 
-    async def tasks(self, *, open_only: bool = False, limit: int = 1000) -> list[TaskRecord]:
-        """Newest first; `open_only` leaves out those that have ended."""
+    async def tasks(self, *, open_only: bool = False, limit: int | None = 1000) -> list[TaskRecord]:
+        """Newest first, all of them with a `limit` of None; `open_only` leaves out those that have ended."""
         return await self._read(reading.read_tasks, open_only=open_only, limit=limit)
 
     async def rows(self, task_id: str) -> list[Row]:

@@ -57,7 +57,7 @@ class _Response:
         """The JSON document in a list, which is empty if the body is something else."""
         if self._document is None:
             try:
-                self._document = [json.loads(self.body)]
+                self._document = [json.loads(bytes(self.body))]  # one without its coding says the length it had with it
             except (ValueError, RecursionError):
                 self._document = []
         return self._document
@@ -162,11 +162,17 @@ def _fits_json(check: Check) -> Callable[[Any], bool]:
             text, element = str(check.value), _json_value(str(check.value))
             return lambda value: text in value if isinstance(value, str | dict) else _has(value, element)
         case Operator.MATCHES:
-            search = re.compile(str(check.value)).search
-            return lambda value: search(value if isinstance(value, str) else json.dumps(value)) is not None
+            return partial(_json_matches, re.compile(str(check.value)))
         case _:
             compare, bound = COMPARE[check.operator], float(check.value)
             return lambda value: type(value) in (int, float) and compare(value, bound)
+
+
+def _json_matches(pattern: re.Pattern[str], value: Any) -> bool:
+    try:
+        return pattern.search(value if isinstance(value, str) else json.dumps(value)) is not None
+    except RecursionError:  # as deep as can just be read
+        return False
 
 
 def _has(value: Any, element: Any) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from ha_stress.tasks.scenario import Scenario
 from ha_stress.tasks.spec import HttpRequest
@@ -27,6 +28,12 @@ class Work(Protocol):
     def mix(self) -> tuple[HttpRequest, ...]: ...
     @property
     def scenario(self) -> Scenario | None: ...
+
+
+def authorization_of(url: str) -> str:
+    """What a user and a password in a URL mean; "" if there are none."""
+    user, at, _ = urlsplit(url).netloc.rpartition("@")
+    return f"Basic {b64encode(unquote_to_bytes(user if ':' in user else user + ':')).decode()}" if at else ""
 
 
 def requests_of(work: Work) -> tuple[HttpRequest, ...]:

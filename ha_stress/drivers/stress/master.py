@@ -156,7 +156,7 @@ class StressMaster(MasterDriver):
             await trio.sleep(_RETRY_MAX_S)
 
     async def _read(self) -> Read:
-        records = await self.node.store.tasks(open_only=True)
+        records = await self.node.store.tasks(open_only=True, limit=None)  # one that is left out would lose its load
         mine = [record for record in records if record.spec.driver == self.node.config.driver]
         return [record if record.spec.id in self._tasks else await self._inherited(record) for record in mine]
 

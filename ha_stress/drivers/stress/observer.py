@@ -20,7 +20,7 @@ from ha_stress import log
 from ha_stress.base.errors import ProtocolError, Unavailable
 from ha_stress.cluster.members import NodeInfo
 from ha_stress.drivers.interface import NodeServices
-from ha_stress.drivers.stress.breach import breaches
+from ha_stress.drivers.stress.breach import Breach, breaches, confirmed
 from ha_stress.drivers.stress.core import Task
 from ha_stress.drivers.stress.intake import Intake
 from ha_stress.master.members import holder_of
@@ -45,7 +45,7 @@ class _Watched:
     course: Course
     kept_at: float
     lock: trio.Lock = field(default_factory=trio.Lock)
-    suspects: frozenset[str] = frozenset()
+    suspects: frozenset[Breach] = frozenset()
     lag_s: float = 0.0
     samples: int = 0
     ages_s: dict[Holder, float] = field(default_factory=dict)  # the least age of a node's info, by our clock
@@ -165,7 +165,7 @@ class Observer:
         requests = await store.requests(spec.id) if any(one.request for one in whole) else {}
         counted = await store.counted(spec.id) if spec.warm_up_s and whole else None
 
-        def broken() -> dict[str, dict[str, Any]]:
+        def broken() -> dict[Breach, dict[str, Any]]:
             response, service = (distribution([blob]) for blob in blobs)
             totals = totals_of(
                 plan,
@@ -184,11 +184,11 @@ class Observer:
             return breaches(judged, recent, spec.thresholds, newest=newest, **begun)
 
         seen = await trio.to_thread.run_sync(broken, limiter=self._threads, abandon_on_cancel=True)
-        confirmed = [seen[text] for text in seen if text in watched.suspects]
+        sure = confirmed(seen, watched.suspects, newest=newest)
         watched.suspects = frozenset(seen)
-        if confirmed:
+        if sure:
             said = {"at": self._node.clock.wall(), "after_s": round(newest - plan.started_at, 3)}
-            self._keep(spec.id, {"aborted": confirmed[0] | said, "windows": stored_of(watched.course)})
+            self._keep(spec.id, {"aborted": sure[0] | said, "windows": stored_of(watched.course)})
             self._on_found()
 
     def _keep(self, task: str, news: Mapping[str, Any]) -> None:

@@ -191,7 +191,10 @@ class Loop:
 
     def _apply(self, number: int, shares: list[TaskShare]) -> None:
         """Run exactly these shares from now on."""
+        idle = self._said[1]
         self._roster.change(shares, self._new_lane, self._report)
+        if idle:
+            self._cpu_us_since()  # what it took to be idle, and to load what the task needs, is nobody's
         self._applied = number
         self._settle()
         self._look()

@@ -21,6 +21,7 @@ _BY_NAME: Final[dict[str, str]] = {
     "CloseError": failures.RESET,
     "RemoteProtocolError": failures.PROTOCOL,
     "LocalProtocolError": failures.PROTOCOL,
+    "DecodingError": failures.PROTOCOL,
     "ConnectionNotAvailable": failures.CLOSED,
     "ConnectionRejected": failures.WS_REJECTED,
     "ConnectionClosed": failures.WS_CLOSE,
@@ -69,9 +70,16 @@ def kind_of(error: BaseException) -> str:
         seen.add(id(cause))
         if isinstance(cause, Failed):
             return cause.kind
+        if _is_unsendable(cause):
+            return failures.SCENARIO
         behind = cause.__cause__ or cause.__context__
         cause = None if behind is None else first_of(behind)
     return _kind_of_one(found)
+
+
+def _is_unsendable(error: BaseException) -> bool:
+    """Whether the request itself is no HTTP/1.1, such as one with a line end in a header: it was never sent."""
+    return type(error).__name__ == "LocalProtocolError" and type(error).__module__.startswith("h11")
 
 
 def _kind_of_one(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from ha_stress.engines.exchange.pools import Pools
 from ha_stress.engines.exchange.reasons import Failed
 from ha_stress.engines.exchange.verdicts import settle
 from ha_stress.tasks.checking import Compiled
+from ha_stress.tasks.protocols import authorization_of
 from ha_stress.tasks.spec import HttpRequest
 
 
@@ -35,6 +36,8 @@ class WebExchange:
             headers.insert(0, (b"host", parts.netloc.rpartition("@")[2].encode()))
         if "user-agent" not in given:
             headers.append((b"user-agent", f"ha-stress/{__version__}".encode()))
+        if "authorization" not in given and (authorization := authorization_of(request.url)):
+            headers.append((b"authorization", authorization.encode()))
         if "content-length" not in given and "transfer-encoding" not in given and (body or self._method in _WITH_BODY):
             headers.append((b"content-length", str(len(body)).encode()))
         self._headers = headers

@@ -20,6 +20,7 @@ from ha_stress.engines.exchange.reach import RECEIVE_BYTES, Reach, Traffic, Wire
 from ha_stress.engines.exchange.reasons import Failed, first_of
 from ha_stress.engines.exchange.verdicts import settle
 from ha_stress.tasks.checking import Compiled
+from ha_stress.tasks.protocols import authorization_of
 from ha_stress.tasks.spec import HttpRequest
 
 #: Set by the library; a task's headers must not say them twice. Extensions it has none.
@@ -163,6 +164,8 @@ class Opener:
         offered = ",".join(value for name, value in headers if name.lower() == "sec-websocket-protocol")
         if "user-agent" not in given:
             extra.append((b"user-agent", f"ha-stress/{__version__}".encode()))
+        if "authorization" not in given and (authorization := authorization_of(url)):
+            extra.append((b"authorization", authorization.encode()))
         named = next((value for name, value in headers if name.lower() == "host"), parts.netloc.rpartition("@")[2])
         stream = _Stream(wire)
         started = False
