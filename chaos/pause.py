@@ -11,7 +11,7 @@ import sys
 import time
 
 from chaos.outside import Snapshot, process_of, tree
-from chaos.script import Run, main, send
+from chaos.script import Run, main, seconds, send
 from ha_stress.base.errors import UserError
 from ha_stress.cluster.members import NodeInfo, Role, SentinelInfo
 
@@ -80,13 +80,6 @@ def _back(run: Run, victim: NodeInfo | SentinelInfo, succeeded: bool) -> bool:
         return False
     run.say(f"{victim.id} is back as {role}")
     return True
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 3600 seconds")
-    return value
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

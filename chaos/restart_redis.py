@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from chaos.outside import Snapshot
-from chaos.script import Run, main
+from chaos.script import Run, main, seconds
 from ha_stress.base.errors import UserError
 
 
@@ -68,7 +68,7 @@ def start_command(run: Run, server: psutil.Process) -> list[str]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--down", type=float, default=1.0, metavar="S", help="how long Redis stays away (default 1)")
+    parser.add_argument("--down", type=seconds, default=1.0, metavar="S", help="how long Redis stays away (default 1)")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,13 @@ class Run:
         return None, problem
 
 
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 3600 seconds")
+    return value
+
+
 def send(processes: list[psutil.Process], signal_number: int) -> None:
     """Send to each; one that is gone already needs nothing."""
     for one in processes:

@@ -16,6 +16,7 @@ from ha_stress.wire.messages import PeerMessage, PreVoteReply, PreVoteRequest, V
 from sentinel import effects as fx
 from sentinel.failover import ASKING, KNOWN, Marks, Phase
 from sentinel.seat import EPSILON_S, Seat
+from sentinel.selection import Rules
 from sentinel.watch import Heard
 
 
@@ -220,6 +221,8 @@ class Sentinel(Seat):
     def _phase_over(self, down: bool, now: float) -> None:
         campaign = self.campaign
         match campaign.phase:
+            case Phase.DESYNC | Phase.BACKOFF if down and self._is_hopeless(now):
+                campaign.look_again(now)
             case Phase.DESYNC:
                 self._ask_pre_votes(now)
             case Phase.BACKOFF if down and self._may_campaign(now):
@@ -233,6 +236,15 @@ class Sentinel(Seat):
                 detail = {"phase": phase, "answers": dict(campaign.answers)}
                 self._say("-failover-abort-not-elected", subject=self.record.node, detail=detail, epoch=campaign.epoch)
                 campaign.back_off(now)
+
+    def _is_hopeless(self, now: float) -> bool:
+        """Nobody could follow this master when that was last voted on, and nobody could now: another vote would only take
+        an epoch, push older events out of the stream, and alarm people again."""
+        return self._hopeless == self.record and not any(row.rank for row in self.table(self._wanted_rules(), now))
+
+    def _wanted_rules(self) -> Rules:
+        wish = self.controls.switchover_at(self.record.epoch)
+        return self.rules(wish.to if wish is not None and self.campaign.cause == "switchover" else "")
 
     def _ask_pre_votes(self, now: float) -> None:
         known = [self.record.epoch, self.voter.state.voted_epoch, self.membership.floor]
@@ -260,9 +272,7 @@ class Sentinel(Seat):
         campaign.elected(now)
         detail = {"votes": sorted(campaign.grants)}
         self._say("+elected-leader", subject=self.id, detail=detail, epoch=campaign.epoch)
-        wish = self.controls.switchover_at(self.record.epoch)
-        only = wish.to if wish is not None and campaign.cause == "switchover" else ""
-        campaign.table = self.table(self.rules(only), now)
+        campaign.table = self.table(self._wanted_rules(), now)
         best = campaign.table[0] if campaign.table and campaign.table[0].rank else None
         if best is None:
             rows = [row.as_row() for row in campaign.table]
@@ -271,6 +281,7 @@ class Sentinel(Seat):
             self._out.append(fx.SaveFailover(campaign.epoch, campaign.report(self.id, "no-good-node", self._wall())))
             # With nobody else left, those who did not act in time are the only hope: they may try again next time.
             self.watch.passed_over.clear()
+            self._hopeless = self.record
             campaign.back_off(now)
             return
         campaign.winner = Mastership(

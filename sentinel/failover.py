@@ -154,6 +154,10 @@ class Campaign:
         self.attempts = min(self.attempts + 1, 16)
         self._enter(Phase.BACKOFF, now + span * (1 + self.random()))
 
+    def look_again(self, now: float) -> None:
+        """Wait for somebody who could follow: nodes tell of themselves once a ping period."""
+        self._enter(Phase.BACKOFF, now + self.timing.ping_period_s)
+
     def end(self) -> None:
         self.phase = Phase.IDLE
         self.deadline = None

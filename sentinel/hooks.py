@@ -177,6 +177,8 @@ class Hooks:
             with trio.move_on_after(self._timing.take_over_s / 4):
                 await self._some_finished.wait()
             self._some_finished = trio.Event()
+            if not (self._finished or self._in_hand):
+                continue  # nothing is asked of Redis, so nothing is learnt of it either
             if not await self._try_bus(self._report):
                 await trio.sleep(self._timing.take_over_s / 8)
                 self._some_finished.set()

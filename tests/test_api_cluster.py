@@ -182,3 +182,8 @@ async def test_a_port_that_is_taken_is_one_sentence(api: Api) -> None:
     assert port is not None
     with pytest.raises(ConfigError, match="cannot listen"):
         await serve(create_app(api.node), "127.0.0.1", port)
+
+
+async def test_a_refused_method_is_told_which_ones_are_not(api: Api) -> None:
+    answer = await api.http.put("/api/v1/status")
+    assert answer.status_code == 405 and "GET" in answer.headers["allow"]

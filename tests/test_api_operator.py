@@ -333,3 +333,22 @@ async def test_nothing_is_changed_before_a_sentinel_has_said_what_it_knows(peopl
     with plain_client(peopled.node.config.redis_url) as client:
         client.delete(peopled.node.bus.keys.sentinels)
     assert "no sentinel has said yet" in await peopled.refused("POST", "/pause", {"why": "x"}, status=503)
+
+
+async def test_sentinels_that_answer_live_whatever_their_clocks_say(api: Api) -> None:
+    bus = api.node.bus
+    api.node.known = RECORD
+    await bus.repair(RECORD)
+    for name in ("n1", "n2"):
+        await bus.publish_info(node_info(name), 60.0)
+    async with AsyncExitStack() as stack:
+        for name in MEMBERS:
+            port = await stack.enter_async_context(answering(name, explanation(name)))
+            await bus.publish_sentinel(sentinel_info(name, mesh_port=port, sent_at=time.time() - 60))
+        assert (await api.call("POST", "/switchover"))["switchover"]["open"]
+
+
+async def test_failovers_of_the_database_are_told_when_those_in_redis_cannot_be_read(api: Api, redis_url: str) -> None:
+    with plain_client(redis_url) as client:
+        client.set(api.node.bus.keys.failovers, "x")
+    assert await api.call("GET", "/failovers") == {"failovers": []}

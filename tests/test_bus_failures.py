@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -386,3 +388,28 @@ async def test_a_server_that_only_reads_cannot_serve_now(tmp_path: Path, cluster
         async with open_bus(url, cluster) as bus:
             with pytest.raises(BusUnavailable):
                 await bus.claim_first("a", "1", 3.0)
+
+
+async def test_a_process_with_more_than_a_thousand_descriptors_hears_hints_after_a_restart_of_redis(
+    tmp_path: Path,
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2_000:
+        pytest.skip("the system allows too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2_000), hard))
+    with EmbeddedRedis.start(tmp_path) as server, ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        async with open_bus(server.url, "c") as bus, bus.subscribe(bus.keys.events_channel) as hints:
+            with trio.fail_after(15):
+                await hints.receive()
+            server.kill()
+            await trio.sleep(0.2)  # its connection is closed: what is opened now takes its place
+            for _ in range(1_100):
+                files.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+            await trio.to_thread.run_sync(server.restart)
+            with trio.fail_after(15):
+                assert await hints.receive() == Resubscribed()
+            await bus.add_event(Event(name="+node", source="x", epoch=1))
+            with trio.fail_after(15):
+                while (await hints.receive()) == Resubscribed():
+                    pass

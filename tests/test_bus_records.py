@@ -368,3 +368,15 @@ async def test_the_intent_hint_arrives(bus: Bus) -> None:
         await expect(hints, Resubscribed())
         await bus.hint_intent()
         await expect(hints, Hint(bus.keys.intent_channel, b""))
+
+
+async def test_two_databases_of_one_server_do_not_hear_each_other(any_redis_url: str, cluster: str) -> None:
+    here, there = f"{any_redis_url.rsplit('/', 1)[0]}/0", f"{any_redis_url.rsplit('/', 1)[0]}/1"
+    async with open_bus(here, cluster) as one, open_bus(there, cluster) as other:
+        assert one.keys.mastership == other.keys.mastership
+        async with one.subscribe(one.keys.events_channel) as hints:
+            assert await hints.receive() == Resubscribed()
+            await other.add_event(Event(name="+node", source="x", epoch=1))
+            with trio.move_on_after(0.3) as waited:
+                await hints.receive()
+            assert waited.cancelled_caught

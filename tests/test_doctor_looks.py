@@ -23,7 +23,7 @@ from ha_stress.doctor.watched import Look, watched
 from ha_stress.mesh.connection import Connection
 from ha_stress.mesh.server import serve_mesh
 from tests.operator_support import answering, explanation, node_info, sentinel_info
-from tests.redis_server import DEBIAN_REDIS, any_redis_url, cluster, debian_redis, redis_process, valkey
+from tests.redis_server import DEBIAN_REDIS, any_redis_url, cluster, debian_redis, plain_client, redis_process, valkey
 
 __all__ = ["any_redis_url", "cluster", "debian_redis", "valkey"]
 
@@ -154,3 +154,13 @@ async def test_a_server_that_refuses_config_is_said_to(tmp_path: Path) -> None:
     assert "config_problem" in found.server
     [one] = [one for one in findings(found) if one.about == "redis persistence"]
     assert "CONFIG is refused" in one.found and one.severity is Severity.WARNING
+
+
+async def test_the_doctor_works_with_the_rights_that_the_documentation_asks_for(redis_url: str, cluster: str) -> None:
+    with plain_client(redis_url) as client:
+        client.execute_command("ACL", "SETUSER", "u", "on", ">pw", "~hs:*", "&hs:*", "+@all", "-@dangerous")
+    async with open_bus(redis_url.replace("redis://", "redis://u:pw@"), cluster) as bus:
+        facts = await collect(bus, "")
+    assert not facts.redis_problem
+    [one] = [one for one in findings(facts) if one.about == "redis persistence"]
+    assert "keeps no append-only file" not in one.found  # it does; nobody may look

@@ -346,3 +346,29 @@ def test_a_sentinel_that_wakes_up_in_tilt_is_not_elected_by_a_vote_that_waited_f
     assert "+tilt" in said(effects)
     assert "+elected-leader" not in said(effects) and not only(effects, fx.Award)
     assert play.core.campaign.phase is Phase.IDLE
+
+
+def hopeless() -> Play:
+    play = Play.watching(nodes=(node("n2", priority=0), node("n3", draining=True)))
+    assert "-failover-abort-no-good-node" in said(play.elected())
+    return play
+
+
+def test_while_nobody_could_follow_the_master_no_further_epoch_is_taken_and_nothing_more_is_said() -> None:
+    play = hopeless()
+    for _ in range(60):
+        play.peer_views("s2", down=("n1",))
+        effects = play.let(1.0, answering=("n2", "n3"))
+        assert not sent(effects, PreVoteRequest) and not said(effects)
+
+
+def test_a_candidate_that_appears_later_is_voted_on_within_a_ping_period() -> None:
+    play = hopeless()
+    for _ in range(20):
+        play.peer_views("s2", down=("n1",))
+        play.let(1.0, answering=("n2", "n3"))
+    play.pong(node("n3"))
+    play.peer_views("s2", down=("n1",))
+    effects = play.let(play.timing.ping_period_s + 0.01, answering=("n2", "n3"))
+    assert sent(effects, PreVoteRequest)
+    assert play.phase() is Phase.PRE_VOTE

@@ -81,7 +81,7 @@ async def failovers_of(node: ApiNode) -> dict[int, dict[str, Any]]:
     try:
         # Redis has the newer words about an epoch: the leader goes on writing until the winner acts.
         merged |= await node.bus.failovers()
-    except BusUnavailable:
+    except (BusUnavailable, ProtocolError):
         if not answered:
             raise
     return dict(sorted(merged.items()))

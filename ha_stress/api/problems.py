@@ -80,7 +80,7 @@ def install(app: FastAPI) -> None:
         if error.status_code == 404 and error.detail == "Not Found":
             return problem(404, f"there is nothing at {request.url.path}; /api/v1/openapi.json lists what there is")
         if error.status_code == 405:
-            return problem(405, f"{request.url.path} does not answer to {request.method}")
+            return problem(405, f"{request.url.path} does not answer to {request.method}", error.headers)
         return problem(error.status_code, str(error.detail))
 
     @app.exception_handler(Exception)

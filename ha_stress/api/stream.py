@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ha_stress.api.views import event_view
-from ha_stress.base.errors import BusUnavailable, Unavailable
+from ha_stress.base.errors import BusUnavailable, ProtocolError, Unavailable
 from ha_stress.bus.client import Bus
 from ha_stress.cluster.events import Event
 
@@ -78,7 +78,7 @@ class EventStream(Response):
             while True:
                 try:
                     position = await self._replay(send, await self._place(position))
-                except BusUnavailable as error:
+                except (BusUnavailable, ProtocolError) as error:
                     await self._send(send, f": {str(error).splitlines()[0]}\n\n")
                 except trio.TooSlowError:
                     return
@@ -95,8 +95,8 @@ class EventStream(Response):
     async def _place(self, position: int | None) -> int:
         """Where to read on: from now on if nothing was asked for; from the beginning if the stream ends before
         `position`, as it does after a Redis has lost its data and counts from 1 again."""
-        newest = await self._events(0, 1)
-        end = newest[-1].sequence if newest else 0
+        async with self.slots.reading:
+            end = await self.bus.last_sequence()
         if position is None:
             return end
         return position if position <= end else 0
@@ -114,7 +114,7 @@ class EventStream(Response):
 
     async def _events(self, after: int, count: int) -> list[Event]:
         async with self.slots.reading:
-            return await self.bus.events(after, count)
+            return await self.bus.events_after(after, count)
 
     @staticmethod
     async def _send(send: Send, text: str) -> None:

@@ -36,7 +36,7 @@ class Bus(MastershipPart, MembersPart, WorkPart, HistoryPart, ControlsPart, Diag
     """One process's access to the records of one cluster. Made by `open_bus`."""
 
     def __init__(self, link: Link, feed: Feed, cluster: str) -> None:
-        self.keys = Keys(check_name("cluster", cluster))
+        self.keys = Keys(check_name("cluster", cluster), link.database)
         self._link = link
         self._feed = feed
         self._undecodable = Undecodable()

@@ -30,9 +30,9 @@ class DiagnosisPart(Part):
 
         def ask(client: Any) -> dict[str, str]:
             found: dict[str, str] = {}
-            for section in _SECTIONS:
-                found |= {text(name): text(value) for name, value in client.info(section).items()}
             try:
+                for section in _SECTIONS:
+                    found |= {text(name): text(value) for name, value in client.info(section).items()}
                 for setting in _SETTINGS:
                     found |= {f"config:{text(name)}": text(value) for name, value in client.config_get(setting).items()}
             except foreign.ResponseError as error:

@@ -189,9 +189,11 @@ class Feed:
 
     def pause(self, seconds: float, *others: socket.socket) -> None:
         """Sleep until one of `others` can be read, somebody wakes the thread, or the time is over."""
-        select_on = [self._wake_read, *others]
-        readable = select.select(select_on, [], [], seconds)[0]
-        if self._wake_read in readable:
+        waiting = select.poll()  # select() takes no descriptor above 1023, and a sentinel has a link to each node
+        for sock in (self._wake_read, *others):
+            waiting.register(sock, select.POLLIN)
+        readable = [descriptor for descriptor, _ in waiting.poll(seconds * 1000)]
+        if self._wake_read.fileno() in readable:
             with suppress(BlockingIOError):
                 self._wake_read.recv(4096)
 

@@ -129,6 +129,8 @@ class Link:
     def __init__(self, url: str) -> None:
         self.where = shown(url)
         self._pool = pool_for(url, CALLS_MAX)
+        #: The number of the database that the URL names.
+        self.database = int(self._pool.connection_kwargs.get("db") or 0)
         self.client = redis.Redis(connection_pool=self._pool)
         self._limiter = trio.CapacityLimiter(CALLS_MAX)
         self._scripts: dict[str, Script] = {}

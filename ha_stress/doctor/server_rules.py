@@ -84,9 +84,11 @@ def _persistence(facts: Facts) -> Iterator[Finding]:
         age = f"; its last snapshot is {span(facts.redis_time_s - last_save)} old" if last_save else ""
         yield warning(
             "redis persistence",
-            f"Redis keeps no append-only file, and does not let us read its settings (CONFIG is refused){age}",
-            fault="unknown: hosted servers often refuse CONFIG",
-            cure="look at your provider's page: turn the append-only file on",
+            f"Redis keeps no append-only file, and does not let us read its settings (CONFIG is refused){age}"
+            if "aof_enabled" in server
+            else "whether Redis keeps an append-only file is not known: our user may not look (INFO and CONFIG are refused)",
+            fault="unknown: hosted servers often refuse CONFIG, and so do the rights of a user without +@dangerous",
+            cure="look at your provider's page, or let our user look (+info +config|get): turn the append-only file on",
         )
     elif saves:
         yield warning(

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Keys:
     cluster: str
+    #: Keys are of one database of the server; channels are of all of them, and so must name it.
+    database: int = 0
+
+    def _ch(self, tail: str) -> str:
+        return self._k(f"ch:{tail}") if not self.database else self._k(f"db{self.database}:ch:{tail}")
 
     def _k(self, tail: str) -> str:
         return f"hs:{{{self.cluster}}}:{tail}"
@@ -93,32 +98,32 @@ class Keys:
 
     @property
     def info_channel(self) -> str:
-        return self._k("ch:info")
+        return self._ch("info")
 
     @property
     def newcomers_channel(self) -> str:
         """ "A process described itself for the first time": sentinels look where it is, and watch it from now on."""
-        return self._k("ch:newcomers")
+        return self._ch("newcomers")
 
     @property
     def election_channel(self) -> str:
         """Where a successor is published: JSON {epoch, node, incarnation, why}. TryBeMaster listens here."""
-        return self._k("ch:election")
+        return self._ch("election")
 
     @property
     def controls_channel(self) -> str:
         """ "The controls record changed": sentinels and nodes read it again."""
-        return self._k("ch:controls")
+        return self._ch("controls")
 
     @property
     def events_channel(self) -> str:
-        return self._k("ch:events")
+        return self._ch("events")
 
     def task_channel(self, node_id: str) -> str:
         """A node's own channel: "there is a new assignment record for you"."""
-        return self._k(f"ch:task:{node_id}")
+        return self._ch(f"task:{node_id}")
 
     @property
     def intent_channel(self) -> str:
         """ "The operator's intent in the database changed": the master need not wait for its next look."""
-        return self._k("ch:intent")
+        return self._ch("intent")
