@@ -17,6 +17,7 @@ from functools import partial
 import trio
 
 from ha_stress import __version__, log
+from ha_stress.base.addresses import endpoint
 from ha_stress.base.clock import Clock, SystemClock
 from ha_stress.base.config import SentinelConfig
 from ha_stress.base.errors import BusUnavailable, MeshUnavailable, ProtocolError
@@ -316,8 +317,7 @@ class SentinelServer:
         if config.http_port is not None:
             pages = pages_of(self, Metrics(self).page)
             port = await self._nursery.start(serve_http, config.host, config.http_port, pages)
-            host = config.advertise_host or config.host
-            self.http_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            self.http_url = f"http://{endpoint(config.advertise_host or config.host, port)}"
         self._nursery.start_soon(self.outbox.run, name="sentinel.outbox")
         if self.hooks is not None:
             self._nursery.start_soon(self.hooks.run, name="sentinel.hooks")

@@ -139,10 +139,11 @@ async def figures_of(node: ApiNode, wall: Callable[[], float] = time.time) -> Fi
 
 async def _read_tasks(node: ApiNode, figures: Figures, ended_after: float) -> None:
     """Those that have not ended, and those that ended just now; the newest METRICS_TASKS_MAX of each."""
-    still_open = await node.store.tasks(open_only=True)
+    still_open = await node.store.tasks(open_only=True, limit=None)
     newest = await node.store.tasks(limit=METRICS_TASKS_MAX)
     ended = [record for record in newest if record.ended_at is not None and record.ended_at >= ended_after]
-    told = [*still_open[:METRICS_TASKS_MAX], *ended]
+    # One may have ended between the two questions: no task is told twice.
+    told = list({record.spec.id: record for record in (*still_open[:METRICS_TASKS_MAX], *ended)}.values())
     rows = [await node.store.rows(record.spec.id) for record in told]
     figures.statuses = Counter(record.status for record in still_open)
     figures.tasks = list(zip(told, rows, strict=True))

@@ -19,6 +19,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState
 from hypercorn.utils import wrap_app
 
 from ha_stress import log
+from ha_stress.base.addresses import endpoint
 from ha_stress.base.errors import ConfigError
 from ha_stress.base.limits import API_CONNECTIONS_MAX
 
@@ -42,7 +43,9 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = error.strerror or str(error)
-        raise ConfigError(f"the API cannot listen on {host}:{port}: {reason}; choose another --api-port") from None
+        raise ConfigError(
+            f"the API cannot listen on {endpoint(host, port)}: {reason}; choose another --api-port"
+        ) from None
     return listener
 
 

@@ -22,6 +22,7 @@ import redis.exceptions as foreign
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ha_stress.base.addresses import endpoint
 from ha_stress.base.errors import BusUnavailable, ConfigError
 
 START_TIMEOUT_S = 5.0
@@ -71,8 +72,7 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"redis://{host}:{self.port}/0"
+        return f"redis://{endpoint(self.host, self.port)}/0"
 
     @property
     def pid(self) -> int:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ha_stress.base.addresses import endpoint
 from ha_stress.cli.layout import grid, ms, spaced
 
 #: A sentinel that has not described itself for this long, while others did, is shown as silent.
@@ -130,8 +131,7 @@ def sentinels_table(status: Mapping[str, Any]) -> Table:
     for one in status["sentinels"]:
         if one["id"] not in members and silent_for_s(one, everybody) > LEFT_S:
             continue
-        host, port = one["mesh_host"], one["mesh_port"]
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        address = endpoint(one["mesh_host"], one["mesh_port"])
         held = f"{len(one['members'])} (v{one['members_version']})" if one.get("members") else "-"
         table.add_row(
             one["id"],

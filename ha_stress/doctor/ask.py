@@ -8,6 +8,7 @@ from typing import Final
 
 import trio
 
+from ha_stress.base.addresses import endpoint
 from ha_stress.base.errors import MeshUnavailable, ProtocolError
 from ha_stress.base.limits import SENTINELS_MAX
 from ha_stress.cluster.members import NodeInfo, SentinelInfo
@@ -66,7 +67,7 @@ async def dial_nodes(nodes: Sequence[NodeInfo], secret: str) -> list[Dialled]:
 
 
 async def _ask(info: SentinelInfo, secret: str) -> Asked:
-    where = f"{info.mesh_host}:{info.mesh_port}"
+    where = endpoint(info.mesh_host, info.mesh_port)
     try:
         with trio.move_on_after(ANSWER_TIMEOUT_S):
             async with connect_mesh(

@@ -9,6 +9,7 @@ from typing import Any
 import trio
 import trio_websocket
 
+from ha_stress.base.addresses import endpoint
 from ha_stress.base.errors import MeshUnavailable
 from ha_stress.base.limits import MESH_MESSAGE_BYTES_MAX
 from ha_stress.mesh.connection import PATH, Connection, opened
@@ -21,7 +22,7 @@ async def connect_mesh(host: str, port: int, secret: str, *, connect_timeout_s: 
     MeshUnavailable if that does not succeed within `connect_timeout_s`; its `refused` is True only if the host itself said
     that nothing listens on the port. Timeouts, unreachable hosts and a wrong secret are not that.
     """
-    peer = f"{host}:{port}"
+    peer = endpoint(host, port)
     deadline = trio.current_time() + connect_timeout_s
     stream = await dial_stream(host, port, peer, connect_timeout_s)
 

@@ -23,6 +23,7 @@ from wsproto.events import Message as Fragment
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from ha_stress import log
+from ha_stress.base.addresses import endpoint
 from ha_stress.base.errors import ProtocolError
 from ha_stress.base.limits import MESH_BAD_MESSAGES_MAX, MESH_MESSAGE_BYTES_MAX
 from ha_stress.mesh.client import dial_stream
@@ -167,7 +168,7 @@ class Exchange:
     ) -> Link:
         """Dial and prove that we know the secret; from then on `hear` gets each message. It must not wait, and an error of
         it ends the exchange. MeshUnavailable as `connect_mesh` raises it."""
-        peer = f"{host}:{port}"
+        peer = endpoint(host, port)
         deadline = trio.current_time() + timeout_s
         stream = await dial_stream(host, port, peer, timeout_s)
         try:

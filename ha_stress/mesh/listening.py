@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from ha_stress.base.addresses import endpoint
 from ha_stress.base.errors import ConfigError
 
 
@@ -16,7 +17,9 @@ async def listening(
         listeners = await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError(f"{what} cannot listen on {host}:{port}: {reason}" + (f"; {cure}" if cure else "")) from None
+        raise ConfigError(
+            f"{what} cannot listen on {endpoint(host, port)}: {reason}" + (f"; {cure}" if cure else "")
+        ) from None
     if port == 0:  # a name with two addresses would get two ports: one is enough
         for other in listeners[1:]:
             await other.aclose()

@@ -18,6 +18,7 @@ import trio
 from ha_stress import __version__, log
 from ha_stress.api.app import create_app
 from ha_stress.api.serve import serve
+from ha_stress.base.addresses import endpoint
 from ha_stress.base.clock import Clock, SystemClock
 from ha_stress.base.config import NodeConfig
 from ha_stress.base.errors import MeshUnavailable, ProtocolError
@@ -267,9 +268,7 @@ class NodeServer:
             serve_mesh, config.host, config.mesh_port, config.secret, self._answer
         )
         api_port = await self._nursery.start(serve, create_app(self), config.host, config.api_port)
-        host = config.advertise_host or config.host
-        bare = ":" in host and not host.startswith("[")
-        self._api_url = f"http://[{host}]:{api_port}" if bare else f"http://{host}:{api_port}"
+        self._api_url = f"http://{endpoint(config.advertise_host or config.host, api_port)}"
         self._nursery.start_soon(self.outbox.run, name="node.outbox")
         self._nursery.start_soon(self._sampler.run, name="node.sampler")
         await self._presence.register()
