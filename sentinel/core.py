@@ -220,6 +220,8 @@ class Sentinel(Seat):
 
     def _phase_over(self, down: bool, now: float) -> None:
         campaign = self.campaign
+        if campaign.phase in (Phase.DESYNC, Phase.BACKOFF) and self.watch.master is not None:
+            campaign.cause = self.watch.master.down_cause or campaign.cause  # perhaps another one by now than at first
         match campaign.phase:
             case Phase.DESYNC | Phase.BACKOFF if down and self._is_hopeless(now):
                 campaign.look_again(now)
@@ -251,8 +253,6 @@ class Sentinel(Seat):
         known += [heard.views.voted_epoch for heard in self.watch.heard.values()]
         campaign = self.campaign
         campaign.ask(max(known) + 1, self.id, now)
-        if self.watch.master is not None:  # asked again, perhaps for another reason than at first
-            campaign.cause = self.watch.master.down_cause or campaign.cause
         self._say("+try-failover", subject=self.record.node, cause=campaign.cause, epoch=campaign.epoch)
         self._ask_peers(PreVoteRequest)
         if campaign.count(self.id, campaign.epoch, True, ""):

@@ -195,6 +195,25 @@ def test_a_campaign_that_waited_since_before_the_wish_goes_on_for_the_wish_and_t
     assert play.cause("n1") == play.core.campaign.cause == "switchover"
 
 
+def test_a_master_that_dies_while_a_switchover_waits_for_its_target_is_succeeded_by_anybody() -> None:
+    """Of the wish nobody could be found; of the crash somebody can."""
+    play = Play.watching(nodes=(node("n2"), node("n3")))
+    read(play, ctl.ask_switchover(NO_CONTROLS, FIRST, "n3"))
+    play.peer_views("s2", down=("n1", "n3"))  # the leader drops whom a peer holds to be down
+    play.let(play.timing.desync_s + 0.001)
+    play.save(play.pre_vote("s2", 2))
+    assert "-failover-abort-no-good-node" in said(play.vote("s2", 2))
+    waiting = []
+    for _ in range(3):
+        waiting += play.peer_views("s2", down=("n1", "n3")) + play.let(0.2, answering=("n1", "n2", "n3"))
+    assert not sent(waiting, PreVoteRequest)
+    assert play.core.campaign.cause == "switchover"
+    crashed = play.crash("n1") + play.peer_views("s2", down=("n1", "n3"))
+    crashed += play.let(play.timing.ping_period_s + 0.01, answering=("n2", "n3"))
+    assert sent(crashed, PreVoteRequest)
+    assert play.core.campaign.cause == "crash"
+
+
 # --- tags ---
 
 
