@@ -189,7 +189,9 @@ class Client:
 
     def ask_switchover(self, to: str, epoch: int) -> dict[str, Any]:
         """`epoch` is what the caller saw: so that asking again at another node never moves the mastership twice."""
-        return self._controls("POST", "/switchover", {"to": to, "epoch": epoch})
+        wish = {"to": to, "epoch": epoch}
+        found: dict[str, Any] = self.call("POST", "/switchover", wish, key="revision", timeout_s=LOOK_TIMEOUT_S)
+        return found
 
     def withdraw_switchover(self) -> dict[str, Any]:
         return self._controls("DELETE", "/switchover")
