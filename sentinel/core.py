@@ -223,7 +223,7 @@ class Sentinel(Seat):
         if campaign.phase in (Phase.DESYNC, Phase.BACKOFF) and self.watch.master is not None:
             campaign.cause = self.watch.master.down_cause or campaign.cause  # perhaps another one by now than at first
         match campaign.phase:
-            case Phase.DESYNC | Phase.BACKOFF if down and self._is_hopeless(now):
+            case Phase.DESYNC | Phase.BACKOFF if down and self._nobody_could_follow(now):
                 campaign.look_again(now)
             case Phase.DESYNC:
                 self._ask_pre_votes(now)
@@ -239,10 +239,12 @@ class Sentinel(Seat):
                 self._say("-failover-abort-not-elected", subject=self.record.node, detail=detail, epoch=campaign.epoch)
                 campaign.back_off(now)
 
-    def _is_hopeless(self, now: float) -> bool:
+    def _nobody_could_follow(self, now: float) -> bool:
         """Nobody could follow this master when that was last voted on, and nobody could now: another vote would only take
         an epoch, push older events out of the stream, and alarm people again."""
-        return self._hopeless == self.record and not any(row.rank for row in self.table(self._wanted_rules(), now))
+        return self._left_to_nobody == self.record and not any(
+            row.rank for row in self.table(self._wanted_rules(), now)
+        )
 
     def _wanted_rules(self) -> Rules:
         wish = self.controls.switchover_at(self.record.epoch)
@@ -281,7 +283,7 @@ class Sentinel(Seat):
             self._out.append(fx.SaveFailover(campaign.epoch, campaign.report(self.id, "no-good-node", self._wall())))
             # With nobody else left, those who did not act in time are the only hope: they may try again next time.
             self.watch.passed_over.clear()
-            self._hopeless = self.record
+            self._left_to_nobody = self.record
             campaign.back_off(now)
             return
         campaign.winner = Mastership(

@@ -43,7 +43,7 @@ class Seat:
         self._version = version
         self._wall = wall
         self._wish: tuple[PreVoteRequest, float] | None = None  # refused, perhaps only because the master looked up
-        self._hopeless: Mastership | None = None  # nobody could follow this one when a leader of ours looked
+        self._left_to_nobody: Mastership | None = None  # nobody could follow this one when a leader of ours looked
         self._views_due = now
         self._now = now
         self._deadline = now + EPSILON_S  # a first step is due at once

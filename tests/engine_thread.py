@@ -7,7 +7,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -105,6 +105,13 @@ def engine_thread(
         with contextlib.suppress(NodeGone):
             loop.run()
 
+    with in_a_thread(run, ours, theirs) as thread:
+        yield thread
+
+
+@contextlib.contextmanager
+def in_a_thread(run: Callable[[], None], ours: socket.socket, theirs: socket.socket) -> Iterator[EngineThread]:
+    """The node's side of an engine whose loop `run` runs, until our end of its control socket is closed."""
     thread = threading.Thread(target=run)
     thread.start()
     try:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ha_stress.cli.client import DEFAULT_URL, Client, ClusterUnreachable, find_u
 from ha_stress.node.server import open_node
 from tests import idle_driver
 from tests.engine_support import unused_port
+from tests.http_server import http_server
 from tests.redis_server import cluster, valkey
 
 __all__ = ["cluster", "valkey"]  # fixtures
@@ -53,15 +53,8 @@ def node(answers: dict[str, tuple[int, Any]]) -> Iterator[tuple[str, list[str]]]
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(Handler) as url:
+        yield url, asked
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ha_stress.cli.live import Live
 from ha_stress.cli.output import console
 from ha_stress.cli.run_screen import LineScreen
 from ha_stress.cli.run_session import Found, Session
+from tests.http_server import http_server
 
 Answer = tuple[int, dict[str, Any]]
 NOTHING_FOUND: dict[str, Any] = {
@@ -80,17 +81,8 @@ def serving(api: Api) -> Iterator[Client]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    api.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
-        with Client([api.url], timeout_s=30.0) as client:
-            yield client
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(Handler) as api.url, Client([api.url], timeout_s=30.0) as client:
+        yield client
 
 
 def ctrl_c() -> Answer:

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from ha_stress.engines.hold import STALL_S
 from ha_stress.engines.loop import Loop
 from ha_stress.tasks.schedule import Part
 from tests.engine_support import TargetProcess, part, raw_server, share, target_process
-from tests.engine_thread import EngineThread, engine_thread
+from tests.engine_thread import EngineThread, engine_thread, in_a_thread
 
 USERS = part(0, None, users=3, modulus=3, slots=(0, 1, 2))
 
@@ -127,15 +126,8 @@ def exchange_thread(instrument: trio.abc.Instrument) -> Iterator[EngineThread]:
             )
             await loop.run()
 
-    thread = threading.Thread(target=partial(trio.run, run, instruments=[instrument]))
-    thread.start()
-    try:
-        yield EngineThread(ours)
-    finally:
-        ours.close()
-        thread.join(5)
-        theirs.close()
-    assert not thread.is_alive()
+    with in_a_thread(partial(trio.run, run, instruments=[instrument]), ours, theirs) as engine:
+        yield engine
 
 
 def test_a_stop_between_the_sockets_and_the_pacer_is_found_before_anything_is_begun() -> None:

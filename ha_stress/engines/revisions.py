@@ -1,4 +1,7 @@
-"""The revisions of one task in one engine, of either kind: each has a source of requests and an account of them. Pure."""
+"""The revisions of one task in one engine, of either kind: each has a source of requests and an account of them.
+
+No trio here: the fast engine loads this, too.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 from ha_stress.base.errors import ConfigError
 from ha_stress.imports.imported import URL_SAFE, ImportedRequest
 from ha_stress.imports.multipart import Part, encoded
+from ha_stress.tasks.protocols import HTTP
 
 #: Reads the file that a command line names; the caller raises ConfigError if it cannot.
 Read = Callable[[str], bytes]
@@ -20,7 +21,6 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 #: What curl would make several URLs of.
 _GLOB: Final = re.compile(r"\{[^{}]*,[^{}]*\}|\[(?:\d+-\d+|[a-z]-[a-z]|[A-Z]-[A-Z])(?::\d+)?\]")
-_SCHEMES: Final = ("http", "https")
 
 
 @dataclass(slots=True)
@@ -144,7 +144,7 @@ def _url(text: str, queries: Sequence[str]) -> tuple[str, str]:
         host, _ = parts.hostname, parts.port  # a port that is none raises
     except ValueError as error:
         raise ConfigError(f"URL {text!r} cannot be read: {error}") from None
-    if parts.scheme.lower() not in _SCHEMES or not host:
+    if parts.scheme.lower() not in HTTP or not host:
         raise ConfigError(f"URL {text!r} cannot be loaded: it must begin with http:// or https:// and name a host")
     user, _, netloc = parts.netloc.rpartition("@")
     user = user if not user or ":" in user else f"{user}:"  # nobody is asked for the password of a URL: it is empty

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from ha_stress.base.errors import ConfigError
 from ha_stress.imports.imported import HOP_BY_HOP, MALFORMED, URL_SAFE, Imported, ImportedRequest, Notes, merged
 from ha_stress.imports.multipart import Part, encoded
+from ha_stress.tasks.protocols import HTTP
 from ha_stress.tasks.request_names import clean, name_of_step
 
 #: What a page is decorated with, by the media type of the answer.
@@ -99,7 +100,7 @@ def _parts(url: str) -> tuple[str, str] | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in HTTP or not parts.hostname:
         return None
     return parts.hostname, f"{parts.hostname}:{port or (443 if parts.scheme == 'https' else 80)}"
 

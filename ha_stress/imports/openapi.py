@@ -16,11 +16,11 @@ from ha_stress.imports.examples import OMIT, example_of
 from ha_stress.imports.imported import MALFORMED, URL_SAFE, Imported, ImportedRequest, Notes, merged
 from ha_stress.imports.multipart import Part, encoded
 from ha_stress.imports.parameters import Values, pieces_of, put, text_of
+from ha_stress.tasks.protocols import HTTP
 from ha_stress.tasks.request_names import clean
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _REFERENCES_MAX: Final = 32
-_SCHEMES: Final = ("http", "https")
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 
@@ -75,12 +75,12 @@ def _base_url(servers: Any, given: str) -> str:
     for name, variable in (first.get("variables") or {}).items():
         url = url.replace(f"{{{name}}}", str((variable or {}).get("default", "")))
     if given:
-        if urlsplit(given).scheme not in _SCHEMES or not urlsplit(given).hostname:
+        if urlsplit(given).scheme not in HTTP or not urlsplit(given).hostname:
             raise ConfigError(f"--base {given!r} is not a URL: write for example http://127.0.0.1:8080")
         # A whole server is replaced, a relative one is completed.
         url = given if "://" in url else urljoin(given.rstrip("/") + "/", url.lstrip("/"))
     parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or not parts.hostname:
+    if parts.scheme not in HTTP or not parts.hostname:
         raise ConfigError(f"the description names no server ({url!r}): give its URL with --base")
     return url.rstrip("/")
 

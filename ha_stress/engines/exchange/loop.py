@@ -85,9 +85,8 @@ class Loop:
         while True:
             self._news = trio.Event()
             moment = now()
-            if self._stalls.late(
-                moment
-            ):  # stopped since the last look at the sockets: the next one tells, before the tasks
+            if self._stalls.late(moment):
+                # It was stopped since the last look at the sockets; the next one tells, before any task runs.
                 await trio.lowlevel.checkpoint()
                 continue
             wake_s = self._hold.until_s if moment < self._hold.until_s else self._fire(moment)
